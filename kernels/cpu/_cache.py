@@ -1,0 +1,134 @@
+"""Compiled kernels on disk, so that only the first run of a version waits for the compiler.
+
+Numba's own ``cache=True`` looks at the file of the function alone: it serves machine code of an
+edited helper, or of other jit options, as if nothing had changed (numba issues 1833, 6845,
+10821), and a half-written file crashes it. Here an entry's name is a hash of everything that
+decides the machine code: every source file of this package, the jit options, Numba's
+settings, its version and LLVM's, the processor, the argument types. Entries are written
+to a temporary file and renamed, and begin with a checksum: one that is damaged counts as
+absent. Nothing that goes wrong with the disk ever stops a run; it costs compile time.
+
+``NUMCNN_CACHE_DIR`` moves the folder, ``NUMCNN_CACHE=0`` turns the cache off.
+"""
+
+import contextlib
+import functools
+import hashlib
+import os
+import pickle
+import shutil
+import tempfile
+from pathlib import Path
+
+import llvmlite
+import numba
+from numba.core import config
+from numba.core.caching import NullCache
+from numba.core.compiler import CompileResult
+from numba.core.serialize import dumps
+from platformdirs import user_cache_dir
+
+SETTINGS = (
+    "OPT",
+    "LOOP_VECTORIZE",
+    "SLP_VECTORIZE",
+    "BOUNDSCHECK",
+    "DEBUGINFO_DEFAULT",
+    "ENABLE_AVX",
+    "DISABLE_INTEL_SVML",
+    "CPU_NAME",
+    "CPU_FEATURES",
+)
+GENERATIONS_KEPT = 4
+
+
+def enabled():
+    """Return whether kernels are cached at all."""
+    return os.environ.get("NUMCNN_CACHE", "1") != "0"
+
+
+def root():
+    """Return the folder that holds one folder per version of the kernels."""
+    return Path(os.environ.get("NUMCNN_CACHE_DIR") or user_cache_dir("numcnn")) / "kernels"
+
+
+@functools.cache
+def sources_hash():
+    """Return a hash over every source file of the kernel package."""
+    package = Path(__file__).resolve().parent.parent
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        digest.update(str(path.relative_to(package)).encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+@functools.cache
+def folder():
+    """Return this version's folder, made if need be; forget the oldest other versions."""
+    here = root() / sources_hash()[:16]
+    with contextlib.suppress(OSError):
+        here.mkdir(parents=True, exist_ok=True)
+        os.utime(here)
+        versions = sorted(root().iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
+        for old in versions[GENERATIONS_KEPT:]:
+            shutil.rmtree(old, ignore_errors=True)
+    return here
+
+
+class KernelCache(NullCache):
+    """The interface that Numba's dispatcher expects of a cache, one file per signature."""
+
+    def __init__(self, function, options):
+        self._name = f"{function.__module__}.{function.__qualname__}"
+        self._identity = (
+            self._name,
+            sources_hash(),
+            numba.__version__,
+            llvmlite.__version__,
+            sorted((key, sorted(v) if isinstance(v, set) else v) for key, v in options.items()),
+            [(setting, getattr(config, setting, None)) for setting in SETTINGS],
+        )
+
+    @property
+    def cache_path(self):
+        """Folder of the entries, as ``dispatcher.stats`` reports it."""
+        return str(folder())
+
+    def _path(self, sig, context):
+        key = repr((self._identity, str(sig), context.codegen().magic_tuple()))
+        short = self._name.rpartition("kernels.")[2]
+        return folder() / f"{short}-{hashlib.sha256(key.encode()).hexdigest()[:24]}.nbc"
+
+    def load_overload(self, sig, target_context):
+        """Return the compiled function of one signature, or None if it must be compiled."""
+        try:
+            blob = self._path(sig, target_context).read_bytes()
+            if hashlib.sha256(blob[32:]).digest() != blob[:32]:
+                return None
+            target_context.refresh()
+            return CompileResult._rebuild(target_context, *pickle.loads(blob[32:]))
+        except Exception:  # a cache may only ever cost time: whatever fails here is a miss
+            return None
+
+    def save_overload(self, sig, data):
+        """Keep a freshly compiled function; without a writable disk, do nothing."""
+        if data.lifted or data.library.has_dynamic_globals:
+            return  # holds addresses of this process
+        with contextlib.suppress(OSError):
+            body = dumps(data._reduce())
+            final = self._path(sig, data.target_context)
+            handle, temporary = tempfile.mkstemp(dir=final.parent, suffix=".tmp")
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    file.write(hashlib.sha256(body).digest() + body)
+                os.replace(temporary, final)
+            except OSError:
+                os.unlink(temporary)
+                raise
+
+
+def attach(dispatcher, options):
+    """Give a dispatcher the cache; return it unchanged where caching or compiling is off."""
+    if enabled() and not config.DISABLE_JIT:
+        dispatcher._cache = KernelCache(dispatcher.py_func, options)
+    return dispatcher

@@ -1,0 +1,26 @@
+"""How the CPU kernels are compiled: one set of options, and a cache that can't go stale.
+
+``@kernel`` compiles a loop nest for all cores (``prange``), ``@helper`` a serial piece that
+kernels call. Floating-point freedoms are chosen one by one: sums may be reordered so that they
+vectorise, products and sums may fuse into FMAs; NaN and infinity keep their meaning
+(``fastmath=True`` would let the compiler assume that they never occur).
+"""
+
+from numba import njit, prange
+
+from ._cache import attach
+
+__all__ = ["helper", "kernel", "prange"]
+
+FASTMATH = {"reassoc", "nsz", "contract", "arcp", "afn"}
+OPTIONS = {"error_model": "numpy", "fastmath": FASTMATH}
+
+
+def kernel(function):
+    """Compile a loop nest whose ``prange`` iterations are independent of each other."""
+    return attach(njit(parallel=True, **OPTIONS)(function), OPTIONS | {"parallel": True})
+
+
+def helper(function):
+    """Compile a serial piece, to be called inside a kernel."""
+    return njit(**OPTIONS)(function)

@@ -1,0 +1,27 @@
+"""Adam, the loop of ``reference/adam.py`` on every core.
+
+Every element is independent; one pass reads and writes each array once.
+"""
+
+import math
+
+from ._jit import kernel, prange
+
+
+@kernel
+def adam_update(grad, lr, beta1, beta2, eps, weight_decay, step, param, mean, square):
+    """Move param one step; scale each element by its own gradient history."""
+    number = param.dtype.type  # keep the arithmetic in the parameter's own precision
+    rate = number(lr / (1 - beta1**step))
+    correction = number(math.sqrt(1 - beta2**step))
+    keep1 = number(beta1)
+    new1 = number(1 - beta1)
+    keep2 = number(beta2)
+    new2 = number(1 - beta2)
+    small = number(eps)
+    decay = number(weight_decay)
+    for i in prange(param.shape[0]):
+        g = grad[i] + decay * param[i]
+        mean[i] = keep1 * mean[i] + new1 * g
+        square[i] = keep2 * square[i] + new2 * g * g
+        param[i] -= rate * mean[i] / (math.sqrt(square[i]) / correction + small)

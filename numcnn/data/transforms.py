@@ -1,0 +1,61 @@
+"""Transforms for `DataLoader`: functions ``(xb, rng) -> xb`` of one batch."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+
+def normalize(mean: float | Sequence[float], std: float | Sequence[float]) -> Callable:
+    """Make a transform that subtracts the mean and divides by the standard deviation.
+
+    Parameters
+    ----------
+    mean, std : float or sequence of C floats
+        One value for all channels, or one for each.
+
+    Returns
+    -------
+    callable
+        ``transform(xb, rng=None)``: `xb` has shape (N, C, ...); the result is a new array of
+        the same shape and, for floating point, the same dtype (float32 for integers). It draws
+        no random number.
+
+    Raises
+    ------
+    ValueError
+        Here, if a value is not finite, a `std` is not positive, or the lengths differ; in the
+        transform, if `xb` has another number of channels.
+    """
+    mean, std = np.asarray(mean, np.float64), np.asarray(std, np.float64)
+    for name, values in (("mean", mean), ("std", std)):
+        if values.ndim > 1 or not values.size:
+            raise ValueError(
+                f"{name} must be a number or one number for each channel; got shape {values.shape}"
+            )
+        if not np.isfinite(values).all():
+            raise ValueError(f"{name} must be finite; got {values}")
+    if (std <= 0).any():
+        raise ValueError(f"std must be positive, since it divides; got {std}")
+    if mean.ndim and std.ndim and mean.shape != std.shape:
+        raise ValueError(
+            f"mean and std must have one value for each channel; got {mean.size} and {std.size}"
+        )
+
+    def transform(xb: np.ndarray, rng: np.random.Generator | None = None) -> np.ndarray:
+        dtype = xb.dtype if np.issubdtype(xb.dtype, np.floating) else np.dtype(np.float32)
+        shift, scale = (_for_channels(values, xb, dtype) for values in (mean, std))
+        return (xb.astype(dtype, copy=False) - shift) / scale
+
+    return transform
+
+
+def _for_channels(values, xb, dtype):
+    values = values.astype(dtype)
+    if values.ndim == 0:
+        return values
+    if xb.ndim < 2 or xb.shape[1] != values.size:
+        raise ValueError(
+            f"normalize has {values.size} channels; got a batch of shape {xb.shape}, "
+            "whose channels are axis 1"
+        )
+    return values.reshape(-1, *(1,) * (xb.ndim - 2))

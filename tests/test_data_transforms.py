@@ -1,0 +1,66 @@
+"""normalize(): the arithmetic, the channels and the refusals."""
+
+import numpy as np
+import pytest
+
+from numcnn.data import normalize
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("shape", [(4, 3), (4, 3, 5), (4, 3, 5, 6)])
+def test_each_channel_has_its_own_mean_and_std(shape, dtype):
+    xb = np.random.default_rng(0).standard_normal(shape).astype(dtype)
+    before = xb.copy()
+    mean, std = [0.5, -1.0, 2.0], [2.0, 0.25, 3.0]
+    result = normalize(mean, std)(xb, np.random.default_rng(0))
+    assert result.dtype == xb.dtype and result.shape == shape
+    for channel in range(3):
+        expected = (xb[:, channel] - xb.dtype.type(mean[channel])) / xb.dtype.type(std[channel])
+        np.testing.assert_array_equal(result[:, channel], expected)
+    np.testing.assert_array_equal(xb, before)
+    assert not np.shares_memory(result, xb)
+
+
+def test_its_own_statistics_give_mean_0_and_std_1():
+    xb = np.random.default_rng(0).gamma(2, 3, (50, 3, 8, 8))
+    result = normalize(xb.mean((0, 2, 3)), xb.std((0, 2, 3)))(xb)
+    np.testing.assert_allclose(result.mean((0, 2, 3)), 0, atol=1e-12)
+    np.testing.assert_allclose(result.std((0, 2, 3)), 1, rtol=1e-12)
+
+
+def test_one_number_for_all_channels_and_any_shape():
+    xb = np.arange(6, dtype=np.float32)
+    np.testing.assert_array_equal(normalize(1, 2)(xb), (xb - 1) / 2)
+    np.testing.assert_array_equal(
+        normalize([1, 2], 2)(np.ones((3, 2, 1))), np.broadcast_to([[[0.0], [-0.5]]], (3, 2, 1))
+    )
+
+
+def test_bytes_become_float32():
+    xb = np.array([[[[0, 255]]]], np.uint8)
+    result = normalize(127.5, 127.5)(xb)
+    assert result.dtype == np.float32
+    np.testing.assert_array_equal(result, [[[[-1, 1]]]])
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "sentence"),
+    [
+        (0, 0, "std must be positive"),
+        (0, [1, -1], "std must be positive"),
+        (0, np.inf, "std must be finite"),
+        ([0, np.nan], 1, "mean must be finite"),
+        ([0, 0], [1, 1, 1], "got 2 and 3"),
+        ([], 1, r"mean must .*\(0,\)"),
+        (0, [[1]], r"std must .*\(1, 1\)"),
+    ],
+)
+def test_refusals(mean, std, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        normalize(mean, std)
+
+
+@pytest.mark.parametrize("shape", [(4, 2, 5), (3,), (4, 1, 5, 5)])
+def test_another_number_of_channels(shape):
+    with pytest.raises(ValueError, match="normalize has 3 channels; got a batch of shape"):
+        normalize([0, 0, 0], 1)(np.zeros(shape))
