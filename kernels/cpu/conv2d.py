@@ -29,9 +29,7 @@ def conv2d_forward(
     x, weight, bias, stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups, y
 ):
     """Write y; a thread owns planes (n, co)."""
-    layout = Layout(
-        weight.shape[2:], (stride_h, stride_w), (dilation_h, dilation_w), y.shape[2:]
-    )
+    layout = Layout(weight.shape[2:], (stride_h, stride_w), (dilation_h, dilation_w), y.shape[2:])
     planes = layout.split(x, pad_top, pad_left)
     _forward(planes, weight, bias, layout.offsets, layout.width, groups, y)
 
@@ -40,9 +38,7 @@ def conv2d_backward_input(
     dy, weight, stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups, dx
 ):
     """Write dx; a thread owns planes (n, ci)."""
-    layout = Layout(
-        weight.shape[2:], (stride_h, stride_w), (dilation_h, dilation_w), dy.shape[2:]
-    )
+    layout = Layout(weight.shape[2:], (stride_h, stride_w), (dilation_h, dilation_w), dy.shape[2:])
     planes = np.empty((*dx.shape[:2], layout.size), dx.dtype)
     _backward_input(layout.stretch(dy), weight, layout.offsets, groups, planes)
     join(planes, stride_h, stride_w, pad_top, pad_left, layout.height, layout.width, dx)
@@ -52,9 +48,7 @@ def conv2d_backward_weight(
     dy, x, stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups, dweight
 ):
     """Write dweight; a thread owns filter planes (co, ci)."""
-    layout = Layout(
-        dweight.shape[2:], (stride_h, stride_w), (dilation_h, dilation_w), dy.shape[2:]
-    )
+    layout = Layout(dweight.shape[2:], (stride_h, stride_w), (dilation_h, dilation_w), dy.shape[2:])
     planes = layout.split(x, pad_top, pad_left)
     _backward_weight(layout.stretch(dy), planes, layout.offsets, groups, dweight)
 

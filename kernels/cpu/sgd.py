@@ -7,9 +7,7 @@ from ._jit import kernel, prange
 
 
 @kernel
-def sgd_update(
-    grad, lr, momentum, dampening, weight_decay, nesterov, first_step, param, velocity
-):
+def sgd_update(grad, lr, momentum, dampening, weight_decay, nesterov, first_step, param, velocity):
     """Move param one step against its gradient."""
     number = param.dtype.type  # keep the arithmetic in the parameter's own precision
     rate = number(lr)

@@ -1,0 +1,80 @@
+"""numcnn: convolutional networks whose every gradient is a loop nest you can read.
+
+>>> from numcnn import Conv2d, Flatten, Linear, ReLU, Sequential
+>>> model = Sequential(Conv2d(1, 8, 3), ReLU(), Flatten(), Linear(8 * 26 * 26, 10))
+
+`Sequential` trains, evaluates, predicts, describes and saves a network; `numcnn.data` brings
+data, `numcnn.models` known networks, `numcnn.kernels` the loops themselves.
+"""
+
+from importlib.metadata import version as _version
+
+from . import data, init, losses, models, optim
+from .checkpoint import load_weights, save_weights
+from .data import DataLoader
+from .device import DeviceError, get_device
+from .gradcheck import gradcheck
+from .history import History
+from .init import manual_seed
+from .layers import (
+    AvgPool2d,
+    Conv2d,
+    Dropout,
+    Dropout2d,
+    Flatten,
+    Layer,
+    Linear,
+    LogSoftmax,
+    MaxPool2d,
+    Parameter,
+    ReLU,
+    Sigmoid,
+    Softmax,
+    Tanh,
+    no_grad,
+)
+from .losses import CrossEntropyLoss, MSELoss, NLLLoss
+from .model import Sequential
+from .optim import SGD, Adam
+from .shapes import ShapeError, conv_output_size
+
+__version__ = _version("numcnn")
+
+__all__ = [
+    "SGD",
+    "Adam",
+    "AvgPool2d",
+    "Conv2d",
+    "CrossEntropyLoss",
+    "DataLoader",
+    "DeviceError",
+    "Dropout",
+    "Dropout2d",
+    "Flatten",
+    "History",
+    "Layer",
+    "Linear",
+    "LogSoftmax",
+    "MSELoss",
+    "MaxPool2d",
+    "NLLLoss",
+    "Parameter",
+    "ReLU",
+    "Sequential",
+    "ShapeError",
+    "Sigmoid",
+    "Softmax",
+    "Tanh",
+    "conv_output_size",
+    "data",
+    "get_device",
+    "gradcheck",
+    "init",
+    "load_weights",
+    "losses",
+    "manual_seed",
+    "models",
+    "no_grad",
+    "optim",
+    "save_weights",
+]

@@ -1,0 +1,118 @@
+"""Where arrays live and which floor of kernels works on them."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+__all__ = ["Device", "DeviceError", "get_device"]
+
+NAMES = ("cpu", "cuda", "reference")
+
+
+class DeviceError(RuntimeError):
+    """A device can't be used; the text says why and what would help."""
+
+
+class Device:
+    """A floor of kernels and the arrays it works on.
+
+    Attributes
+    ----------
+    name : str
+        ``"cpu"``, ``"cuda"`` or ``"reference"``.
+    kernels : module
+        ``numcnn.kernels.cpu``, ``.cuda`` or ``.reference``; all three have the same functions.
+    """
+
+    def __init__(self, name: str, kernels: ModuleType) -> None:
+        self.name = name
+        self.kernels = kernels
+
+    def __repr__(self) -> str:
+        return f"Device({self.name!r})"
+
+    def __deepcopy__(self, memo: dict) -> Device:
+        return self
+
+    def __reduce__(self) -> tuple:
+        return get_device, (self.name,)
+
+    def owns(self, array: Any) -> bool:
+        """Return whether `array` lives where this device's kernels can reach it."""
+        return isinstance(array, np.ndarray)
+
+    def empty(self, shape: tuple[int, ...], dtype: Any) -> Any:
+        """Return a new array whose contents are not yet defined."""
+        return np.empty(shape, dtype)
+
+    def to_device(self, array: np.ndarray) -> Any:
+        """Return the host's `array` as an array of this device."""
+        return np.ascontiguousarray(array)
+
+    def to_host(self, array: Any) -> np.ndarray:
+        """Return an array of this device as a NumPy array."""
+        return array
+
+
+class CudaDevice(Device):
+    """The GPU: arrays stay there until `to_host` is called."""
+
+    def __init__(self, kernels: ModuleType, cuda: ModuleType) -> None:
+        super().__init__("cuda", kernels)
+        self._cuda = cuda
+
+    def owns(self, array: Any) -> bool:
+        """Return whether `array` lives on the GPU."""
+        return bool(self._cuda.is_device_array(array))
+
+    def empty(self, shape: tuple[int, ...], dtype: Any) -> Any:
+        """Return a new GPU array whose contents are not yet defined."""
+        return self._cuda.empty(shape, dtype)
+
+    def to_device(self, array: np.ndarray) -> Any:
+        """Copy the host's `array` to the GPU."""
+        return self._cuda.to_device(np.ascontiguousarray(array))
+
+    def to_host(self, array: Any) -> np.ndarray:
+        """Copy a GPU array to the host."""
+        return self._cuda.to_host(array)
+
+
+@functools.cache
+def get_device(name: str) -> Device:
+    """Return the device called `name`.
+
+    Parameters
+    ----------
+    name : {"cpu", "cuda", "reference"}
+        Compiled loops on every core, loops on an NVIDIA GPU, or plain Python.
+
+    Raises
+    ------
+    ValueError
+        If there is no such device.
+    DeviceError
+        If ``"cuda"`` can't be used here; the text names the cause and the remedy.
+    """
+    if name not in NAMES:
+        raise ValueError(f"there is no device {name!r}; choose one of {', '.join(NAMES)}")
+    if name != "cuda":
+        return Device(name, importlib.import_module(f"numcnn.kernels.{name}"))
+    try:
+        cuda = importlib.import_module("numcnn.kernels.cuda._cuda")
+        problem = cuda.availability()
+    except ImportError as error:
+        problem = f"{error}; install numcnn[cuda12] or numcnn[cuda13]"
+    if problem:
+        raise DeviceError(f"device 'cuda' can't be used: {problem}")
+    return CudaDevice(importlib.import_module("numcnn.kernels.cuda"), cuda)
+
+
+def is_gpu_array(array: Any) -> bool:
+    """Return whether `array` is an array of some GPU library, without importing any."""
+    return not isinstance(array, np.ndarray) and hasattr(array, "__cuda_array_interface__")

@@ -1,0 +1,94 @@
+"""What a training run measured, epoch by epoch."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+__all__ = ["History"]
+
+
+class History:
+    """Figures of a training run.
+
+    Attributes
+    ----------
+    epochs : list of dict
+        One per epoch: ``epoch`` (from 1), ``loss``, ``seconds``, ``images_per_s``, and where
+        they apply ``accuracy``, ``val_loss``, ``val_accuracy``.
+    batch_losses : list of float
+        The loss of every step, in order.
+
+    Examples
+    --------
+    ``history["val_accuracy"][-1]`` is the last epoch's validation accuracy.
+    """
+
+    def __init__(self) -> None:
+        self.epochs: list[dict[str, Any]] = []
+        self.batch_losses: list[float] = []
+
+    def __getitem__(self, name: str) -> list[Any]:
+        known = {key for epoch in self.epochs for key in epoch}
+        if name not in known:
+            raise KeyError(f"the history has no {name!r}; it has {', '.join(sorted(known))}")
+        return [epoch.get(name) for epoch in self.epochs]
+
+    def __len__(self) -> int:
+        return len(self.epochs)
+
+    def __repr__(self) -> str:
+        last = self.epochs[-1] if self.epochs else {}
+        figures = ", ".join(f"{k}={v:.4g}" for k, v in last.items() if k != "epoch")
+        return f"History({len(self)} epochs; last: {figures})"
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write all figures to a JSON file."""
+        content = {"epochs": self.epochs, "batch_losses": self.batch_losses}
+        Path(path).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+    def plot(self, path: str | os.PathLike | None = None) -> Any:
+        """Draw loss and accuracy by epoch.
+
+        Parameters
+        ----------
+        path : path, optional
+            Save the picture there (PNG, PDF or SVG, by the ending).
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            Shows itself in a notebook.
+
+        Raises
+        ------
+        ImportError
+            Without matplotlib; ``pip install numcnn[plot]`` brings it.
+        """
+        try:
+            from matplotlib.figure import Figure  # noqa: PLC0415  an optional extra
+            from matplotlib.ticker import MaxNLocator  # noqa: PLC0415
+        except ImportError:
+            raise ImportError("plotting needs matplotlib: pip install numcnn[plot]") from None
+        known = {key for epoch in self.epochs for key in epoch}
+        kinds = ["loss"] + ["accuracy"] * ("accuracy" in known)
+        figure = Figure(figsize=(5 * len(kinds), 3.6), layout="constrained")
+        steps = [epoch["epoch"] for epoch in self.epochs]
+        for axes, kind in zip(figure.subplots(1, len(kinds), squeeze=False)[0], kinds, strict=True):
+            if kind == "loss" and self.batch_losses and steps:
+                per_epoch = len(self.batch_losses) / len(steps)
+                at = [(i + 1) / per_epoch for i in range(len(self.batch_losses))]
+                axes.plot(at, self.batch_losses, color="0.8", lw=0.7, label="each batch")
+            axes.plot(steps, self[kind], "o-", ms=4, label="training")
+            if f"val_{kind}" in known:
+                axes.plot(steps, self[f"val_{kind}"], "s--", ms=4, label="validation")
+            axes.set_xlabel("epoch")
+            axes.set_ylabel(kind)
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axes.grid(alpha=0.3)
+            axes.legend()
+        if path is not None:
+            figure.savefig(path, dpi=130)
+        return figure

@@ -1,0 +1,28 @@
+"""Layers: what a network is built from, with the names and arguments of ``torch.nn``."""
+
+from .activation import LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
+from .base import Layer, Parameter, no_grad
+from .chain import Chain
+from .conv import Conv2d
+from .dropout import Dropout, Dropout2d
+from .linear import Flatten, Linear
+from .pool import AvgPool2d, MaxPool2d
+
+__all__ = [
+    "AvgPool2d",
+    "Chain",
+    "Conv2d",
+    "Dropout",
+    "Dropout2d",
+    "Flatten",
+    "Layer",
+    "Linear",
+    "LogSoftmax",
+    "MaxPool2d",
+    "Parameter",
+    "ReLU",
+    "Sigmoid",
+    "Softmax",
+    "Tanh",
+    "no_grad",
+]

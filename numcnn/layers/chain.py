@@ -1,0 +1,134 @@
+"""Layers one after the other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..shapes import ShapeError
+from .base import Layer, Shape
+
+__all__ = ["Chain"]
+
+WIDTHS = {"Conv2d": ("in_channels", "out_channels"), "Linear": ("in_features", "out_features")}
+PASS_ON = {
+    "AvgPool2d",
+    "Dropout",
+    "Dropout2d",
+    "LogSoftmax",
+    "MaxPool2d",
+    "ReLU",
+    "Sigmoid",
+    "Softmax",
+    "Tanh",
+}
+
+
+class Chain(Layer):
+    """Layers in a row: forward from first to last, backward from last to first.
+
+    The parts of `numcnn.Sequential` that need nothing but layers.
+
+    Parameters
+    ----------
+    *layers : Layer
+        At least one; the same object can't stand in two places.
+
+    Raises
+    ------
+    ShapeError
+        If two neighbours can't fit, whatever the input; the text names both and their sizes.
+    """
+
+    def __init__(self, *layers: Layer) -> None:
+        super().__init__()
+        for position, layer in enumerate(layers):
+            if not isinstance(layer, Layer):
+                raise TypeError(f"layer {position} is no Layer but {layer!r}")
+            if any(layer is other for other in layers[:position]):
+                raise ValueError(
+                    f"{layer!r} stands at two places; what a layer keeps for its backward pass "
+                    f"would be overwritten, so make a second one"
+                )
+            self._children[str(position)] = layer
+        self._check_neighbours()
+
+    def __len__(self) -> int:
+        return len(self._children)
+
+    def __getitem__(self, position: int) -> Layer:
+        return list(self._children.values())[position]
+
+    def __iter__(self) -> Any:
+        return iter(self._children.values())
+
+    def __repr__(self) -> str:
+        inner = ",\n".join(f"  {layer!r}".replace("\n", "\n  ") for layer in self)
+        return f"{type(self).__name__}(\n{inner}\n)" if inner else f"{type(self).__name__}()"
+
+    def _check_neighbours(self) -> None:
+        """Compare each Linear or Conv2d with the one before, where all between keeps the width."""
+        before: tuple[int, Layer] | None = None
+        for position, layer in enumerate(self):
+            kind = type(layer).__name__
+            if kind in WIDTHS:
+                if before and type(before[1]).__name__ == kind:
+                    takes, gives = WIDTHS[kind]
+                    out, into = getattr(before[1], gives), getattr(layer, takes)
+                    if out != into:
+                        raise ShapeError(
+                            f"layer {before[0]}, {before[1]!r}, gives {out} {gives[4:]}, but "
+                            f"layer {position}, {layer!r}, takes {into}"
+                        )
+                before = (position, layer)
+            elif kind not in PASS_ON:
+                before = None
+
+    def _locate(self, error: ShapeError, position: int, shape: Shape) -> ShapeError:
+        """Return the error of one layer with the place where it happened."""
+        if position == 0:
+            return ShapeError(f"layer 0: {error}")
+        previous = self[position - 1]
+        return ShapeError(
+            f"layer {position}: {error}. Layer {position - 1} before it, {previous!r}, "
+            f"gives {shape}"
+        )
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Return the shape of the last layer's output for an input of `shape`."""
+        for position, layer in enumerate(self):
+            try:
+                shape = layer.output_shape(shape)
+            except ShapeError as error:
+                raise self._locate(error, position, shape) from None
+        return shape
+
+    def macs(self, shape: Shape) -> int:
+        """Return the multiplications of all layers for an input of `shape`."""
+        total = 0
+        for layer in self:
+            total += layer.macs(shape)
+            shape = layer.output_shape(shape)
+        return total
+
+    def window(self) -> tuple[tuple[int, int], tuple[int, int]] | None:
+        """Return reach and stride of all layers together."""
+        reach, stride = (1, 1), (1, 1)
+        for layer in self:
+            inner = layer.window()
+            if inner is None:
+                return None
+            (h, w), (sh, sw) = inner
+            reach = reach[0] + (h - 1) * stride[0], reach[1] + (w - 1) * stride[1]
+            stride = stride[0] * sh, stride[1] * sw
+        return reach, stride
+
+    def _forward(self, x: Any) -> Any:
+        self.save_for_backward(x)
+        for layer in self:
+            x = layer.forward(x)
+        return x
+
+    def _backward(self, dy: Any) -> Any:
+        for layer in reversed(list(self)):
+            dy = layer.backward(dy)
+        return dy

@@ -1,0 +1,220 @@
+"""Convolution."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..shapes import ShapeError, as_count, as_pair, conv_output_size, span, unused_positions
+from .base import Layer, Parameter, Shape
+
+__all__ = ["Conv2d"]
+
+
+def need_pictures(layer: Layer, shape: Shape) -> None:
+    """Raise `ShapeError` unless `shape` is that of a batch of pictures, (N, C, H, W)."""
+    if len(shape) == 4:
+        return
+    hint = "; one picture alone needs a batch axis: x[None]" if len(shape) == 3 else ""
+    raise ShapeError(
+        f"{layer!r} expects a batch of pictures (N, C, H, W), 4 axes, "
+        f"got {len(shape)} {'axis' if len(shape) == 1 else 'axes'}: {shape}{hint}"
+    )
+
+
+class Conv2d(Layer):
+    """Two-dimensional convolution (cross-correlation) of a batch of pictures.
+
+    ``y[n, co, oh, ow] = bias[co] + sum over ci, kh, kw of x[n, ci, ih, iw] weight[co, ci, kh, kw]``
+    with ``ih = oh stride - padding + kh dilation``, and likewise ``iw``
+    (LeCun et al., "Gradient-based learning applied to document recognition", 1998).
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+        Channels of the input and of the output (the number of filters).
+    kernel_size : int or (int, int)
+        Height and width of a filter.
+    stride : int or (int, int)
+        Step of the window.
+    padding : int, (int, int), "same" or "valid"
+        Zeros around the picture. ``"same"`` keeps the size (stride 1 only); with an even kernel
+        the extra row and column go to the bottom and right.
+    dilation : int or (int, int)
+        Distance between the taps of a filter.
+    groups : int
+        Cut the channels into this many groups that don't see each other; ``in_channels`` makes
+        it depthwise.
+    bias : bool
+        Whether a learnable number is added to each output channel.
+    padding_mode : {"zeros"}
+        What stands in the padding.
+    strict : bool
+        Raise where the window doesn't fit without a remainder, instead of leaving out the last
+        rows and columns as PyTorch does.
+    device : {"cpu", "cuda", "reference"}
+    dtype : {"float32", "float64"}
+
+    Attributes
+    ----------
+    weight : Parameter, shape (out_channels, in_channels / groups, KH, KW)
+    bias : Parameter, shape (out_channels,), or None
+        Both drawn from ±1/√fan_in, PyTorch's default.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For arguments that make no convolution.
+
+    Examples
+    --------
+    >>> Conv2d(3, 10, 5, padding=2).output_shape((1, 3, 32, 32))
+    (1, 10, 32, 32)
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | tuple[int, int],
+        stride: int | tuple[int, int] = 1,
+        padding: int | tuple[int, int] | str = 0,
+        dilation: int | tuple[int, int] = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
+        *,
+        strict: bool = False,
+        device: str = "cpu",
+        dtype: Any = "float32",
+    ) -> None:
+        super().__init__(device, dtype)
+        self.in_channels = as_count(in_channels, "in_channels")
+        self.out_channels = as_count(out_channels, "out_channels")
+        self.kernel_size = as_pair(kernel_size, "kernel_size")
+        self.stride = as_pair(stride, "stride")
+        self.dilation = as_pair(dilation, "dilation")
+        self.groups = as_count(groups, "groups")
+        self.padding = padding if isinstance(padding, str) else as_pair(padding, "padding", 0)
+        self.strict = strict
+        for name in ("in_channels", "out_channels"):
+            if getattr(self, name) % self.groups:
+                raise ValueError(
+                    f"{name}={getattr(self, name)} can't be cut into groups={self.groups} "
+                    f"equal parts"
+                )
+        if padding_mode != "zeros":
+            raise ValueError(f"padding_mode must be 'zeros', got {padding_mode!r}")
+        self.pads = self._sides()
+        shape = (self.out_channels, self.in_channels // self.groups, *self.kernel_size)
+        bound = 1 / math.sqrt(math.prod(shape[1:]))
+
+        def draw(rng: np.random.Generator, shape: Shape) -> np.ndarray:
+            return rng.uniform(-bound, bound, shape)
+
+        self.weight = Parameter(shape, draw, self.device, dtype)
+        self.bias: Parameter | None = None
+        if bias:
+            self.bias = Parameter((self.out_channels,), draw, self.device, dtype)
+
+    def _sides(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Return the zeros added at (top, bottom) and (left, right)."""
+        if not isinstance(self.padding, str):
+            return (self.padding[0], self.padding[0]), (self.padding[1], self.padding[1])
+        if self.padding == "valid":
+            return (0, 0), (0, 0)
+        if self.padding != "same":
+            raise ValueError(f"padding must be numbers, 'same' or 'valid', got {self.padding!r}")
+        if self.stride != (1, 1):
+            raise ValueError(f"padding='same' needs stride=1, got stride={self.stride}")
+        extra = [span(k, d) - 1 for k, d in zip(self.kernel_size, self.dilation, strict=True)]
+        return (extra[0] // 2, extra[0] - extra[0] // 2), (extra[1] // 2, extra[1] - extra[1] // 2)
+
+    def extra_repr(self) -> str:
+        """Return the arguments that differ from the defaults."""
+        text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}"
+        for name, default in (("stride", (1, 1)), ("padding", (0, 0)), ("dilation", (1, 1))):
+            if getattr(self, name) != default:
+                text += f", {name}={getattr(self, name)!r}"
+        text += f", groups={self.groups}" if self.groups != 1 else ""
+        return text + ("" if self.bias is not None else ", bias=False")
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Return (N, out_channels, OH, OW) for an input of `shape` (N, in_channels, H, W)."""
+        need_pictures(self, shape)
+        if shape[1] != self.in_channels:
+            raise ShapeError(
+                f"{self!r} expects {self.in_channels} input channels (axis 1), "
+                f"got {shape[1]}: input of shape {shape}"
+            )
+        out = []
+        for axis, word in enumerate(("height", "width")):
+            try:
+                out.append(
+                    conv_output_size(
+                        shape[2 + axis],
+                        self.kernel_size[axis],
+                        self.stride[axis],
+                        self.pads[axis],
+                        self.dilation[axis],
+                        self.strict,
+                    )
+                )
+            except ShapeError as error:
+                raise ShapeError(f"{self!r}, {word}: {error}") from None
+        return (shape[0], self.out_channels, *out)
+
+    def macs(self, shape: Shape) -> int:
+        """Return output pixels × taps per output pixel."""
+        taps = self.in_channels // self.groups * math.prod(self.kernel_size)
+        return math.prod(self.output_shape(shape)) * taps
+
+    def window(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Return how far one output sees, and the step from one to the next."""
+        reach = [span(k, d) for k, d in zip(self.kernel_size, self.dilation, strict=True)]
+        return (reach[0], reach[1]), self.stride
+
+    def unused(self, shape: Shape) -> tuple[list[int], list[int]]:
+        """Return the rows and columns of the input that no window sees."""
+        out = self.output_shape(shape)
+        rows, columns = (
+            unused_positions(
+                shape[2 + axis],
+                self.kernel_size[axis],
+                self.stride[axis],
+                self.pads[axis][0],
+                self.dilation[axis],
+                out[2 + axis],
+            )
+            for axis in (0, 1)
+        )
+        return rows, columns
+
+    def _geometry(self) -> tuple[int, ...]:
+        return (*self.stride, self.pads[0][0], self.pads[1][0], *self.dilation, self.groups)
+
+    def _forward(self, x: Any) -> Any:
+        y = self.device.empty(self.output_shape(tuple(x.shape)), x.dtype)
+        bias = self._zeros(x.dtype) if self.bias is None else self.bias.data
+        self.kernels.conv2d_forward(x, self.weight.data, bias, *self._geometry(), y)
+        self.save_for_backward(x)
+        return y
+
+    def _zeros(self, dtype: Any) -> Any:
+        return self.device.to_device(np.zeros(self.out_channels, dtype))
+
+    def _backward(self, dy: Any) -> Any:
+        (x,) = self._saved
+        geometry = self._geometry()
+        dweight = self.device.empty(self.weight.shape, dy.dtype)
+        self.kernels.conv2d_backward_weight(dy, x, *geometry, dweight)
+        self.weight.add_grad(dweight)
+        if self.bias is not None:
+            dbias = self.device.empty(self.bias.shape, dy.dtype)
+            self.kernels.conv2d_backward_bias(dy, dbias)
+            self.bias.add_grad(dbias)
+        dx = self.device.empty(tuple(x.shape), dy.dtype)
+        self.kernels.conv2d_backward_input(dy, self.weight.data, *geometry, dx)
+        return dx

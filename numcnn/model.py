@@ -1,0 +1,239 @@
+"""`Sequential`: layers in a row, with everything one does with a network."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from . import checkpoint, training
+from .data.loader import DataLoader
+from .device import get_device
+from .history import History
+from .layers import Chain, Layer
+from .layers.base import as_dtype
+from .losses import Loss, as_loss
+from .optim import SGD, Adam, Optimizer
+from .shapes import as_count
+from .summary import Summary, summarize
+from .training import Evaluation
+
+__all__ = ["Sequential"]
+
+OPTIMIZERS: dict[str, Callable[[Any], Optimizer]] = {"adam": Adam, "sgd": SGD}
+
+
+class Sequential(Chain):
+    """A network: layers one after the other.
+
+    Parameters
+    ----------
+    *layers : Layer
+        In the order in which the data passes them.
+    device : {"cpu", "cuda", "reference"}
+        Compiled loops on every core, loops on an NVIDIA GPU, or plain Python.
+    dtype : {"float32", "float64"}
+        Precision of parameters and activations.
+    seed : int, optional
+        Decides initial weights, dropout and the order of the data. Without it they differ from
+        run to run.
+    strict : bool
+        Raise where a window doesn't fit its picture without a remainder.
+
+    Raises
+    ------
+    numcnn.ShapeError
+        If two neighbours can't fit.
+    numcnn.DeviceError
+        If the device can't be used here.
+
+    Examples
+    --------
+    >>> from numcnn import Flatten, Linear, ReLU, Sequential
+    >>> model = Sequential(Flatten(), Linear(784, 30), ReLU(), Linear(30, 10), seed=1)
+    >>> model.output_shape((64, 1, 28, 28))
+    (64, 10)
+    """
+
+    def __init__(
+        self,
+        *layers: Layer,
+        device: str = "cpu",
+        dtype: Any = "float32",
+        seed: int | None = None,
+        strict: bool = False,
+    ) -> None:
+        super().__init__(*layers)
+        if not layers:
+            raise ValueError("a network needs at least one layer")
+        self.seed = None if seed is None else as_count(seed, "seed", 0)
+        self.input_shape: tuple[int, ...] | None = None
+        if strict:
+            for layer in self.layers():
+                if hasattr(layer, "strict"):
+                    layer.strict = True
+        get_device(device)
+        self.to(device, as_dtype(dtype))
+        if self.seed is not None:
+            self.reseed(self.seed)
+
+    def _forward(self, x: Any) -> Any:
+        self.input_shape = tuple(x.shape)
+        return super()._forward(x)
+
+    def fit(
+        self,
+        x: Any,
+        y: Any = None,
+        epochs: int = 1,
+        batch_size: int = 64,
+        loss: Loss | str = "cross_entropy",
+        optimizer: Optimizer | str | Callable[[Any], Optimizer] = "adam",
+        validation_data: tuple[Any, Any] | None = None,
+        callbacks: Iterable[Callable[[int, dict[str, Any]], Any]] = (),
+        seed: int | None = None,
+        shuffle: bool = True,
+        verbose: bool = True,
+    ) -> History:
+        """Train the network.
+
+        Parameters
+        ----------
+        x : array, shape (N, ...), or DataLoader
+            The examples; a `DataLoader` brings targets, batches and order with it.
+        y : array, shape (N, ...)
+            Class numbers, or what else the loss takes.
+        epochs, batch_size : int
+            How often to go through the data, and how many examples make a step.
+        loss : Loss or {"cross_entropy", "nll", "mse"}
+        optimizer : Optimizer, {"adam", "sgd"}, or callable
+            A callable gets the parameters: ``lambda p: SGD(p, lr=0.1, momentum=0.9)``.
+        validation_data : (x, y), optional
+            Evaluated after each epoch.
+        callbacks : iterable of callable
+            Called as ``callback(epoch, figures)`` after each epoch; one that returns True ends
+            the training.
+        seed : int, optional
+            Decides the order of the data; by default the model's seed.
+        shuffle : bool
+            Take the examples in a new order each epoch.
+        verbose : bool
+            Show the progress.
+
+        Returns
+        -------
+        History
+
+        Raises
+        ------
+        ShapeError, ValueError, TypeError
+            Before the first step, if data, network and loss don't fit together.
+        """
+        epochs = as_count(epochs, "epochs")
+        loss = as_loss(loss)
+        if isinstance(x, DataLoader):
+            if y is not None:
+                raise TypeError("a DataLoader brings its own targets; leave y out")
+            loader = x
+        else:
+            if y is None:
+                raise TypeError("fit(x, y) needs the targets y")
+            training.check_data(self, loss, x, y)
+            order = self.seed if seed is None else as_count(seed, "seed", 0)
+            loader = DataLoader(x, y, batch_size, shuffle=shuffle, seed=order)
+        if validation_data is not None:
+            training.check_data(self, loss, *validation_data)
+        if isinstance(optimizer, str):
+            if optimizer not in OPTIMIZERS:
+                names = ", ".join(OPTIMIZERS)
+                raise ValueError(f"there is no optimizer {optimizer!r}; choose one of {names}")
+            optimizer = OPTIMIZERS[optimizer]
+        if not isinstance(optimizer, Optimizer):
+            optimizer = optimizer(self.parameters())
+        return training.fit(
+            self, loader, loss, optimizer, epochs, validation_data, callbacks, verbose
+        )
+
+    def evaluate(
+        self, x: Any, y: Any, batch_size: int = 256, loss: Loss | str = "cross_entropy"
+    ) -> Evaluation:
+        """Return mean loss and accuracy on a data set; dropout is off, nothing is learned.
+
+        Returns
+        -------
+        Evaluation
+            A named tuple (loss, accuracy).
+        """
+        loss = as_loss(loss)
+        training.check_data(self, loss, x, y)
+        return training.evaluate(self, x, y, loss, as_count(batch_size, "batch_size"))
+
+    def predict(self, x: Any, batch_size: int = 256) -> np.ndarray:
+        """Return the outputs for all of `x`, with dropout off.
+
+        Parameters
+        ----------
+        x : array, shape (N, ...)
+            NumPy array, on whatever device the model is.
+        batch_size : int
+            Examples at a time; bounds the memory.
+
+        Returns
+        -------
+        ndarray, shape (N, ...)
+        """
+        return training.predict(self, x, as_count(batch_size, "batch_size"))
+
+    def summary(self, input_shape: tuple[int, ...] | None = None) -> Summary:
+        """Return a table of the layers: output, parameters, MACs, receptive field, bytes.
+
+        Parameters
+        ----------
+        input_shape : tuple of int, optional
+            With or without the batch axis; by default that of the last forward pass.
+
+        Raises
+        ------
+        ValueError
+            If no shape is given and none was ever seen.
+        """
+        shape = input_shape or self.input_shape
+        if shape is None:
+            raise ValueError("summary() needs the shape of the input, for example (1, 28, 28)")
+        if input_shape is not None:
+            try:
+                self.output_shape(shape := tuple(input_shape))
+            except ValueError:
+                self.output_shape(shape := (1, *input_shape))
+        return summarize(self, shape)
+
+    def save(self, path: str | os.PathLike, metadata: dict[str, str] | None = None) -> None:
+        """Write the weights to a safetensors file, as a whole or not at all.
+
+        Parameters
+        ----------
+        path : path
+            Usually ends in ``.safetensors``.
+        metadata : dict of str to str, optional
+            Kept in the file's header.
+        """
+        checkpoint.save_weights(path, self.state_dict(), metadata or {})
+
+    def load(self, path: str | os.PathLike) -> Sequential:
+        """Read weights that `save` wrote, into this network; return self.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            If the file is missing or damaged, or its weights don't fit; then nothing changes.
+        """
+        state, _ = checkpoint.load_weights(path)
+        self.load_state_dict(state)
+        return self
+
+    def copy(self) -> Sequential:
+        """Return a copy that shares nothing with this network."""
+        return copy.deepcopy(self)

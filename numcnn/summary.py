@@ -1,0 +1,147 @@
+"""The table that says what a network is made of, layer by layer."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from .layers.base import Layer, Shape
+from .layers.chain import Chain
+
+__all__ = ["Row", "Summary", "summarize"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One layer of a summary.
+
+    Attributes
+    ----------
+    name, layer : str
+        Position, as in the state dict's keys, and the layer's repr.
+    output_shape : tuple of int
+        For one picture (batch of 1).
+    parameters, macs, activation_bytes : int
+        Learnable numbers; multiplications with a weight; bytes of the output.
+    receptive_field : (int, int) or None
+        Input pixels that one output sees; None where it sees all.
+    note : str
+        Rows and columns of the input that no window sees, if any.
+    """
+
+    name: str
+    layer: str
+    output_shape: Shape
+    parameters: int
+    macs: int
+    receptive_field: tuple[int, int] | None
+    activation_bytes: int
+    note: str
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What `Sequential.summary` returns; print it, or read its numbers."""
+
+    input_shape: Shape
+    rows: tuple[Row, ...]
+
+    @property
+    def parameters(self) -> int:
+        """Learnable numbers of the network."""
+        return sum(row.parameters for row in self.rows)
+
+    @property
+    def macs(self) -> int:
+        """Multiplications with a weight for one picture."""
+        return sum(row.macs for row in self.rows)
+
+    @property
+    def activation_bytes(self) -> int:
+        """Bytes of all outputs for one picture."""
+        return sum(row.activation_bytes for row in self.rows)
+
+    def __rich__(self) -> Table:
+        """Return the table that rich prints."""
+        picture = "×".join(map(str, self.input_shape[1:]))
+        table = Table(title=f"Input {picture}; figures for one example", title_justify="left")
+        table.add_column("layer", overflow="fold")
+        for column in ("output", "parameters", "MACs", "sees", "bytes"):
+            table.add_column(column, justify="right")
+        for row in self.rows:
+            sees = "all" if row.receptive_field is None else "×".join(map(str, row.receptive_field))
+            table.add_row(
+                f"{row.name} {row.layer}" + (f"\n  {row.note}" if row.note else ""),
+                "×".join(map(str, row.output_shape[1:])) or "1",
+                f"{row.parameters:,}",
+                f"{row.macs:,}",
+                sees,
+                f"{row.activation_bytes:,}",
+            )
+        table.add_section()
+        total = (self.parameters, self.macs, self.activation_bytes)
+        table.add_row("total", "", f"{total[0]:,}", f"{total[1]:,}", "", f"{total[2]:,}")
+        return table
+
+    def __str__(self) -> str:
+        buffer = io.StringIO()
+        Console(file=buffer, width=100).print(self)
+        return buffer.getvalue()
+
+    __repr__ = __str__
+
+
+def _note(layer: Layer, shape: Shape) -> str:
+    rows, columns = layer.unused(shape)
+
+    def name(what: str, places: list[int]) -> str:
+        many = "s" if len(places) > 1 else ""
+        return f"{what}{many} {', '.join(map(str, places))}" if places else ""
+
+    parts = [part for part in (name("row", rows), name("column", columns)) if part]
+    return f"unused input: {', '.join(parts)}" if parts else ""
+
+
+def _flat(chain: Chain, prefix: str = "") -> list[tuple[str, Layer]]:
+    found: list[tuple[str, Layer]] = []
+    for name, layer in chain.children():
+        inner = _flat(layer, f"{prefix}{name}.") if isinstance(layer, Chain) else None
+        found += inner if inner is not None else [(prefix + name, layer)]
+    return found
+
+
+def summarize(chain: Chain, input_shape: Shape) -> Summary:
+    """Return the summary of a network for inputs of `input_shape` (batch axis included)."""
+    shape: Shape = (1, *input_shape[1:])
+    chain.output_shape(shape)  # a shape that doesn't fit is reported with its position
+    itemsize = np.dtype(chain.dtype or np.float32).itemsize
+    reach: tuple[int, int] | None = (1, 1)
+    step = (1, 1)
+    rows = []
+    for name, layer in _flat(chain):
+        out = layer.output_shape(shape)
+        window = layer.window()
+        if window is None or reach is None:
+            reach = None
+        else:
+            (h, w), (stride_h, stride_w) = window
+            reach = reach[0] + (h - 1) * step[0], reach[1] + (w - 1) * step[1]
+            step = step[0] * stride_h, step[1] * stride_w
+        rows.append(
+            Row(
+                name,
+                repr(layer),
+                out,
+                sum(p.size for p in layer.parameters()),
+                layer.macs(shape),
+                reach,
+                int(np.prod(out, dtype=np.int64)) * itemsize,
+                _note(layer, shape),
+            )
+        )
+        shape = out
+    return Summary((1, *input_shape[1:]), tuple(rows))

@@ -1,0 +1,199 @@
+"""The training loop, and the two loops without training: evaluate and predict.
+
+All three work on any `Layer`. In short, one step of training is::
+
+    loss(model(x), y)
+    model.backward(loss.backward())
+    optimizer.step()
+    optimizer.zero_grad()
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .data.loader import DataLoader
+from .history import History
+from .layers import Chain, Layer, LogSoftmax, Softmax, no_grad
+from .losses import CrossEntropyLoss, Loss, NLLLoss, check_labels
+from .optim import Optimizer
+from .progress import TrainingProgress
+
+__all__ = ["Evaluation", "evaluate", "fit", "predict"]
+
+
+class Evaluation(NamedTuple):
+    """Result of `evaluate`.
+
+    Attributes
+    ----------
+    loss : float
+        Mean loss per example.
+    accuracy : float or None
+        Share of examples whose highest score is the right class; None without class labels.
+    """
+
+    loss: float
+    accuracy: float | None
+
+
+@contextlib.contextmanager
+def _mode(model: Layer, training: bool) -> Iterator[None]:
+    """Set training or evaluation for a while; afterwards every layer is as it was."""
+    before = [(layer, layer.training) for layer in model.layers()]
+    model.train(training)
+    try:
+        yield
+    finally:
+        for layer, was in before:
+            layer.training = was
+
+
+def to_device(model: Layer, x: Any) -> Any:
+    """Return a host batch as an array that the model takes."""
+    if model.device.name != "cuda" or model.device.owns(x):
+        return x
+    return model.device.to_device(np.asarray(x, model.dtype or np.float32))
+
+
+def count_hits(scores: np.ndarray, labels: np.ndarray) -> int:
+    """Return how many rows have their highest score at the label."""
+    return int((scores.argmax(axis=1) == labels).sum())
+
+
+def _last_layer(model: Layer) -> Layer:
+    while isinstance(model, Chain) and len(model):
+        model = model[-1]
+    return model
+
+
+def check_loss_fits(model: Layer, loss: Loss) -> None:
+    """Warn where the model's last layer and the loss would both, or neither, take a softmax."""
+    last = _last_layer(model)
+    if isinstance(loss, CrossEntropyLoss) and isinstance(last, (Softmax, LogSoftmax)):
+        warnings.warn(
+            f"the model ends in {last!r} and CrossEntropyLoss applies a softmax itself; "
+            f"drop the last layer, or training will be slow and the probabilities too even",
+            stacklevel=3,
+        )
+    if isinstance(loss, NLLLoss) and not isinstance(last, LogSoftmax):
+        warnings.warn(
+            f"NLLLoss expects log-probabilities, but the model ends in {last!r}; "
+            f"end it in LogSoftmax(), or use CrossEntropyLoss",
+            stacklevel=3,
+        )
+
+
+def check_data(model: Layer, loss: Loss, x: Any, y: Any) -> None:
+    """Find what can't work before the first step, not in the middle of an epoch."""
+    shape = model.output_shape((1, *np.shape(x)[1:]))
+    if loss.takes_labels:
+        check_labels(y, (len(y), *shape[1:]), repr(loss))
+
+
+def fit(
+    model: Layer,
+    loader: DataLoader,
+    loss: Loss,
+    optimizer: Optimizer,
+    epochs: int,
+    validation_data: tuple[Any, Any] | None = None,
+    callbacks: Iterable[Callable[[int, dict[str, Any]], Any]] = (),
+    verbose: bool = True,
+) -> History:
+    """Train `model`; `numcnn.Sequential.fit` describes the arguments."""
+    check_loss_fits(model, loss)
+    loss.to(model.device.name)
+    history = History()
+    callbacks = list(callbacks)
+    with _mode(model, True), TrainingProgress(epochs, len(loader), verbose) as progress:
+        for epoch in range(epochs):
+            progress.start_epoch(epoch)
+            figures = _epoch(model, loader, loss, optimizer, history, progress, epoch)
+            if validation_data is not None:
+                result = evaluate(model, *validation_data, loss=loss)
+                figures["val_loss"] = result.loss
+                if result.accuracy is not None:
+                    figures["val_accuracy"] = result.accuracy
+            history.epochs.append(figures)
+            progress.end_epoch(epoch, figures)
+            if any([callback(epoch, figures) is True for callback in callbacks]):
+                break
+    return history
+
+
+def _epoch(
+    model: Layer,
+    loader: DataLoader,
+    loss: Loss,
+    optimizer: Optimizer,
+    history: History,
+    progress: TrainingProgress,
+    epoch: int,
+) -> dict[str, Any]:
+    """Run one epoch and return its figures."""
+    started = time.perf_counter()
+    seen = hits = 0
+    total = 0.0
+    figures: dict[str, Any] = {}
+    for batch, (xb, yb) in enumerate(loader, start=1):
+        scores = model.forward(to_device(model, xb))
+        target = yb if loss.takes_labels else to_device(model, yb)
+        value = loss(scores, target)
+        if not math.isfinite(value):
+            warnings.warn(
+                f"the loss of epoch {epoch + 1}, batch {batch} is {value}; a smaller learning "
+                f"rate, or data without NaN and infinity, would help",
+                stacklevel=4,
+            )
+        model.backward(loss.backward())
+        optimizer.step()
+        optimizer.zero_grad()
+        history.batch_losses.append(value)
+        seen += len(xb)
+        total += value * len(xb)
+        seconds = time.perf_counter() - started
+        figures = {"epoch": epoch + 1, "loss": total / seen}
+        if loss.takes_labels:
+            hits += count_hits(model.device.to_host(scores), yb)
+            figures["accuracy"] = hits / math.prod((seen, *yb.shape[1:]))
+        figures |= {"seconds": seconds, "images_per_s": seen / seconds}
+        progress.update(epoch, batch, figures)
+    return figures
+
+
+def evaluate(model: Layer, x: Any, y: Any, loss: Loss, batch_size: int = 256) -> Evaluation:
+    """Return mean loss and accuracy on a data set, without training."""
+    loss.to(model.device.name)
+    total = 0.0
+    hits = count = 0
+    with _mode(model, False), no_grad():
+        for xb, yb in DataLoader(x, y, batch_size):
+            scores = model.forward(to_device(model, xb))
+            target = yb if loss.takes_labels else to_device(model, yb)
+            total += loss(scores, target) * len(xb)
+            if loss.takes_labels:
+                hits += count_hits(model.device.to_host(scores), yb)
+                count += yb.size
+    return Evaluation(total / len(x), hits / count if loss.takes_labels else None)
+
+
+def predict(model: Layer, x: Any, batch_size: int = 256) -> np.ndarray:
+    """Return the model's outputs for all of `x`, in evaluation mode, as a NumPy array."""
+    x = np.asarray(x)
+    if len(x) == 0:
+        shape = model.output_shape((0, *x.shape[1:]))
+        return np.empty(shape, model.dtype or np.float32)
+    outputs = []
+    with _mode(model, False), no_grad():
+        for begin in range(0, len(x), batch_size):
+            y = model.forward(to_device(model, x[begin : begin + batch_size]))
+            outputs.append(model.device.to_host(y))
+    return np.concatenate(outputs)
