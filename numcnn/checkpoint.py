@@ -63,7 +63,9 @@ def load_weights(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[s
         raise FileNotFoundError(f"there is no file {target}")
     try:
         with safe_open(target, framework="numpy") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
+            return {
+                name: file.get_tensor(name) for name in list(file.keys())
+            }, file.metadata() or {}
     except SafetensorError as error:
         raise ValueError(
             f"{target} is no safetensors file, or it is damaged ({error}); "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -41,6 +42,25 @@ class Device:
 
     def __reduce__(self) -> tuple:
         return get_device, (self.name,)
+
+    def algorithm(self, op: str, name: str) -> ModuleType:
+        """Return the module that computes `op` by the algorithm `name`; "auto" chooses by itself.
+
+        Raises
+        ------
+        ValueError
+            If this device has no such algorithm; the text lists those it has.
+        """
+        if name == "auto":
+            return self.kernels
+        try:
+            return importlib.import_module(f"{self.kernels.__name__}.{op}_{name}")
+        except ModuleNotFoundError:
+            files = Path(str(self.kernels.__file__)).parent.glob(f"{op}_*.py")
+            found = ["auto", *sorted(path.stem.removeprefix(f"{op}_") for path in files)]
+            raise ValueError(
+                f"device {self.name!r} computes {op} by {', '.join(found)}, not by {name!r}"
+            ) from None
 
     def owns(self, array: Any) -> bool:
         """Return whether `array` lives where this device's kernels can reach it."""

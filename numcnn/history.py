@@ -68,8 +68,8 @@ class History:
             Without matplotlib; ``pip install numcnn[plot]`` brings it.
         """
         try:
-            from matplotlib.figure import Figure  # noqa: PLC0415  an optional extra
-            from matplotlib.ticker import MaxNLocator  # noqa: PLC0415
+            from matplotlib.figure import Figure
+            from matplotlib.ticker import MaxNLocator
         except ImportError:
             raise ImportError("plotting needs matplotlib: pip install numcnn[plot]") from None
         known = {key for epoch in self.epochs for key in epoch}

@@ -131,7 +131,7 @@ class SGD(Optimizer):
         Nesterov's momentum (Sutskever et al., 2013).
     """
 
-    slots = ("velocity",)
+    slots: tuple[str, ...] = ("velocity",)
 
     def __init__(
         self,

@@ -2,33 +2,33 @@
 
 from .adam import adam_update
 from .add import add_forward
-from .avg_pool2d import avg_pool2d_forward, avg_pool2d_backward_input
+from .avg_pool2d import avg_pool2d_backward_input, avg_pool2d_forward
 from .conv2d import (
     conv2d_backward_bias,
     conv2d_backward_input,
     conv2d_backward_weight,
     conv2d_forward,
 )
-from .dropout import dropout_forward, dropout_backward_input
+from .dropout import dropout_backward_input, dropout_forward
 from .linear import (
     linear_backward_bias,
     linear_backward_input,
     linear_backward_weight,
     linear_forward,
 )
-from .log_softmax import log_softmax_forward, log_softmax_backward_input
-from .max_pool2d import max_pool2d_forward, max_pool2d_backward_input
-from .mse import mse_forward, mse_backward_input
-from .nll import nll_forward, nll_backward_input
-from .relu import relu_forward, relu_backward_input
+from .log_softmax import log_softmax_backward_input, log_softmax_forward
+from .max_pool2d import max_pool2d_backward_input, max_pool2d_forward
+from .mse import mse_backward_input, mse_forward
+from .nll import nll_backward_input, nll_forward
+from .relu import relu_backward_input, relu_forward
 from .sgd import sgd_update
-from .sigmoid import sigmoid_forward, sigmoid_backward_input
-from .softmax import softmax_forward, softmax_backward_input
+from .sigmoid import sigmoid_backward_input, sigmoid_forward
+from .softmax import softmax_backward_input, softmax_forward
 from .softmax_cross_entropy import (
     softmax_cross_entropy_backward_input,
     softmax_cross_entropy_forward,
 )
-from .tanh import tanh_forward, tanh_backward_input
+from .tanh import tanh_backward_input, tanh_forward
 
 __all__ = [
     "adam_update",

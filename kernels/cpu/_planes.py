@@ -29,15 +29,17 @@ class Layout:
         Height and width of the filter, its step, and the distance between its taps.
     out : pair of int
         Height and width of the output.
+    slack : int
+        Numbers after the last plane that may be read, for loops that work in whole vectors.
     """
 
-    def __init__(self, kernel, stride, dilation, out):
+    def __init__(self, kernel, stride, dilation, out, slack=0):
         self.stride = stride
         self.height = out[0] + (kernel[0] - 1) * dilation[0] // stride[0]
         self.width = out[1] + (kernel[1] - 1) * dilation[1] // stride[1]
         self.row_size = out[0] * self.width
         # the last output of the last tap reads up to width - 1 numbers beyond the last plane
-        self.size = stride[0] * stride[1] * self.height * self.width + self.width
+        self.size = stride[0] * stride[1] * self.height * self.width + self.width + slack
         self.offsets = np.empty(kernel, np.int64)
         for kh in range(kernel[0]):
             for kw in range(kernel[1]):
@@ -53,10 +55,14 @@ class Layout:
         split(x, *self.stride, pad_top, pad_left, self.height, self.width, planes)
         return planes
 
-    def stretch(self, dy):
-        """Return outputs (N, C, OH, OW) as rows (N, C, OH * width), zero where nobody looks."""
-        rows = np.empty((*dy.shape[:2], self.row_size), dy.dtype)
-        stretch(dy, self.width, rows)
+    def stretch(self, dy, before=0, size=None, spare=0):
+        """Return outputs (N, C, OH, OW) as rows as wide as the planes, zero where nobody looks.
+
+        A row has `size` numbers (by default as many as it needs), the first `before` of them 0;
+        `spare` rows of zeros follow the channels of each picture.
+        """
+        rows = np.empty((dy.shape[0], dy.shape[1] + spare, size or self.row_size), dy.dtype)
+        stretch(dy, self.width, before, rows)
         return rows
 
 
@@ -88,26 +94,31 @@ def join(planes, stride_h, stride_w, pad_top, pad_left, height, width, x):
         c = nc % x.shape[1]
         for ih in range(x.shape[2]):
             i = ih + pad_top
-            for iw in range(x.shape[3]):
-                j = iw + pad_left
-                if i < height * stride_h and j < width * stride_w:
-                    plane = i % stride_h * stride_w + j % stride_w
-                    row = plane * height + i // stride_h
-                    x[n, c, ih, iw] = planes[n, c, row * width + j // stride_w]
-                else:
-                    x[n, c, ih, iw] = 0
+            row = x[n, c, ih]
+            for iw in range(row.size):
+                row[iw] = 0
+            if i < height * stride_h:
+                for b in range(stride_w):
+                    at = ((i % stride_h * stride_w + b) * height + i // stride_h) * width
+                    first = max(0, (pad_left - b + stride_w - 1) // stride_w)
+                    end = min(width, (row.size + pad_left - b + stride_w - 1) // stride_w)
+                    source = planes[n, c, at + first : at + end]
+                    target = row[first * stride_w + b - pad_left :]
+                    for j in range(source.size):
+                        target[j * stride_w] = source[j]
 
 
 @kernel
-def stretch(dy, width, rows):
+def stretch(dy, width, before, rows):
     """Write rows from the outputs dy: every row of dy, then zeros up to the planes' width."""
-    for nc in prange(dy.shape[0] * dy.shape[1]):
-        n = nc // dy.shape[1]
-        c = nc % dy.shape[1]
-        for oh in range(dy.shape[2]):
-            source = dy[n, c, oh]
-            target = rows[n, c, oh * width : (oh + 1) * width]
-            for ow in range(source.size):
-                target[ow] = source[ow]
-            for ow in range(source.size, width):
-                target[ow] = 0
+    for nc in prange(rows.shape[0] * rows.shape[1]):
+        n = nc // rows.shape[1]
+        c = nc % rows.shape[1]
+        for p in range(rows.shape[2]):
+            rows[n, c, p] = 0
+        if c < dy.shape[1]:
+            for oh in range(dy.shape[2]):
+                source = dy[n, c, oh]
+                target = rows[n, c, before + oh * width :]
+                for ow in range(source.size):
+                    target[ow] = source[ow]

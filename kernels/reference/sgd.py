@@ -5,8 +5,8 @@ updated in place; lr, momentum, dampening and weight_decay are numbers, nesterov
 are 0 or 1.
 
     g = grad + weight_decay * param
-    velocity = momentum * velocity + (1 - dampening) * g       (on the first step: g)
-    param -= lr * velocity                                     (Nesterov: lr * (g + momentum * velocity))
+    velocity = momentum * velocity + (1 - dampening) * g     (on the first step: g)
+    param -= lr * velocity           (Nesterov: param -= lr * (g + momentum * velocity))
 
 Momentum: Polyak, 1964; Nesterov's form: Sutskever et al., 2013. Without momentum the velocity
 is not touched.

@@ -81,7 +81,9 @@ def read_cifar10_archive(
             for member in archive:
                 name = PurePosixPath(member.name).name
                 if member.isfile() and name in names:
-                    data = archive.extractfile(member).read(MAX_RECORDS * RECORD + 1)
+                    stream = archive.extractfile(member)
+                    assert stream is not None  # only for members that are no files
+                    data = stream.read(MAX_RECORDS * RECORD + 1)
                     parts[name] = _parse(data, f"{path} ({member.name})")
                 if len(parts) == len(names):
                     break

@@ -15,7 +15,7 @@ import numpy as np
 
 from numcnn.data.streams import open_plain_or_gzip, read_at_most
 
-DTYPE_OF_CODE = {
+DTYPE_OF_CODE: dict[int, np.dtype] = {
     0x08: np.dtype(">u1"),
     0x09: np.dtype(">i1"),
     0x0B: np.dtype(">i2"),

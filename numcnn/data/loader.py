@@ -64,7 +64,7 @@ class DataLoader:
     ):
         self.x = _examples("x", x)
         self.y = None if y is None else _examples("y", y)
-        if y is not None and len(self.x) != len(self.y):
+        if self.y is not None and len(self.x) != len(self.y):
             raise ValueError(
                 f"x and y must be of one length; got {len(self.x)} examples (x of shape "
                 f"{self.x.shape}) and {len(self.y)} targets (y of shape {self.y.shape})"
@@ -128,6 +128,7 @@ class DataLoader:
         # [seed, epoch, 0] would be the shuffle's own stream.
         seeds = np.random.SeedSequence([self.seed, epoch], spawn_key=(number,))
         count = len(xb)
+        assert self.transform is not None
         xb = np.ascontiguousarray(self.transform(xb, _generator(seeds)))
         if len(xb) != count:
             raise ValueError(

@@ -1,12 +1,13 @@
 """Read files that may be gzipped, never believing a size that a header claims."""
 
 import gzip
+import io
 import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 GZIP_MAGIC = b"\x1f\x8b"
 # Memory grows with what has really arrived, one piece at a time.
@@ -41,7 +42,7 @@ def open_plain_or_gzip(path: str | os.PathLike) -> Iterator[tuple[BinaryIO, int 
         raw.seek(0)
         if magic == GZIP_MAGIC:
             with gzip.GzipFile(fileobj=raw) as stream:
-                yield stream, None
+                yield cast(BinaryIO, stream), None
         else:
             yield raw, os.fstat(raw.fileno()).st_size
 
@@ -72,7 +73,7 @@ def read_at_most(stream: BinaryIO, count: int, path: str | os.PathLike) -> bytea
     try:
         while len(data) < count:
             # read1 hands over what was sound before it meets the fault; read would lose it.
-            piece = stream.read1(min(PIECE, count - len(data)))
+            piece = cast(io.BufferedReader, stream).read1(min(PIECE, count - len(data)))
             if not piece:
                 break
             data += piece

@@ -26,24 +26,24 @@ def normalize(mean: float | Sequence[float], std: float | Sequence[float]) -> Ca
         Here, if a value is not finite, a `std` is not positive, or the lengths differ; in the
         transform, if `xb` has another number of channels.
     """
-    mean, std = np.asarray(mean, np.float64), np.asarray(std, np.float64)
-    for name, values in (("mean", mean), ("std", std)):
+    means, stds = np.asarray(mean, np.float64), np.asarray(std, np.float64)
+    for name, values in (("mean", means), ("std", stds)):
         if values.ndim > 1 or not values.size:
             raise ValueError(
                 f"{name} must be a number or one number for each channel; got shape {values.shape}"
             )
         if not np.isfinite(values).all():
             raise ValueError(f"{name} must be finite; got {values}")
-    if (std <= 0).any():
-        raise ValueError(f"std must be positive, since it divides; got {std}")
-    if mean.ndim and std.ndim and mean.shape != std.shape:
+    if (stds <= 0).any():
+        raise ValueError(f"std must be positive, since it divides; got {stds}")
+    if means.ndim and stds.ndim and means.shape != stds.shape:
         raise ValueError(
-            f"mean and std must have one value for each channel; got {mean.size} and {std.size}"
+            f"mean and std must have one value for each channel; got {means.size} and {stds.size}"
         )
 
     def transform(xb: np.ndarray, rng: np.random.Generator | None = None) -> np.ndarray:
         dtype = xb.dtype if np.issubdtype(xb.dtype, np.floating) else np.dtype(np.float32)
-        shift, scale = (_for_channels(values, xb, dtype) for values in (mean, std))
+        shift, scale = (_for_channels(values, xb, dtype) for values in (means, stds))
         return (xb.astype(dtype, copy=False) - shift) / scale
 
     return transform

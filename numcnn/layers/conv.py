@@ -54,6 +54,9 @@ class Conv2d(Layer):
     strict : bool
         Raise where the window doesn't fit without a remainder, instead of leaving out the last
         rows and columns as PyTorch does.
+    algorithm : {"auto", "loops", "direct"}
+        Which file of kernels computes it: ``kernels/cpu/conv2d_loops.py`` and so on. "auto" takes
+        the fastest.
     device : {"cpu", "cuda", "reference"}
     dtype : {"float32", "float64"}
 
@@ -87,10 +90,13 @@ class Conv2d(Layer):
         padding_mode: str = "zeros",
         *,
         strict: bool = False,
+        algorithm: str = "auto",
         device: str = "cpu",
         dtype: Any = "float32",
     ) -> None:
         super().__init__(device, dtype)
+        self.device.algorithm("conv2d", algorithm)  # an unknown name is refused here
+        self.algorithm = algorithm
         self.in_channels = as_count(in_channels, "in_channels")
         self.out_channels = as_count(out_channels, "out_channels")
         self.kernel_size = as_pair(kernel_size, "kernel_size")
@@ -195,10 +201,16 @@ class Conv2d(Layer):
     def _geometry(self) -> tuple[int, ...]:
         return (*self.stride, self.pads[0][0], self.pads[1][0], *self.dilation, self.groups)
 
+    def _algorithm(self) -> Any:
+        """Return the module of loops; the other devices have one algorithm only."""
+        return self.device.algorithm(
+            "conv2d", self.algorithm if self.device.name == "cpu" else "auto"
+        )
+
     def _forward(self, x: Any) -> Any:
         y = self.device.empty(self.output_shape(tuple(x.shape)), x.dtype)
         bias = self._zeros(x.dtype) if self.bias is None else self.bias.data
-        self.kernels.conv2d_forward(x, self.weight.data, bias, *self._geometry(), y)
+        self._algorithm().conv2d_forward(x, self.weight.data, bias, *self._geometry(), y)
         self.save_for_backward(x)
         return y
 
@@ -209,12 +221,12 @@ class Conv2d(Layer):
         (x,) = self._saved
         geometry = self._geometry()
         dweight = self.device.empty(self.weight.shape, dy.dtype)
-        self.kernels.conv2d_backward_weight(dy, x, *geometry, dweight)
+        self._algorithm().conv2d_backward_weight(dy, x, *geometry, dweight)
         self.weight.add_grad(dweight)
         if self.bias is not None:
             dbias = self.device.empty(self.bias.shape, dy.dtype)
             self.kernels.conv2d_backward_bias(dy, dbias)
             self.bias.add_grad(dbias)
         dx = self.device.empty(tuple(x.shape), dy.dtype)
-        self.kernels.conv2d_backward_input(dy, self.weight.data, *geometry, dx)
+        self._algorithm().conv2d_backward_input(dy, self.weight.data, *geometry, dx)
         return dx

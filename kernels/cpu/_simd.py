@@ -1,0 +1,194 @@
+"""A tile of vector registers as one value, for loops that must reach the machine's peak.
+
+A core multiplies and adds two vectors per cycle, but can load only two and store one. A loop
+``y[p] += tap * x[p]`` loads two vectors and stores one for each multiplication; it runs at the
+speed of its loads. A *tile* is a block of ``M × N`` vectors of running sums that stay in
+registers while the loop goes over the terms: M + N loads then feed M * N multiplications.
+
+Compilers don't find this by themselves, so the tile is a type of its own: a value that holds
+``M * N`` LLVM vectors, made by `zeros`, fed by `multiply_add` or `multiply_add_rows`, and
+emptied by `store` or `add_sums`. The machine decides the sizes: 16 floats per vector and 8×3
+vectors with AVX-512 (24 of 32 registers hold sums), 8 floats and 4×3 with AVX (12 of 16), 4
+floats and 8×3 elsewhere (Arm has 32 registers, and computes 4 floats at once).
+
+Float32 only. The arrays are 1-D and contiguous; positions are in numbers, not bytes.
+"""
+
+from llvmlite import binding, ir
+from numba import types
+from numba.core import cgutils, config
+from numba.extending import intrinsic, models, register_model
+
+
+def _vector_width():
+    """Return how many floats one vector register holds on the processor compiled for."""
+    features = config.CPU_FEATURES
+    if features is None and config.CPU_NAME is None:
+        has = binding.get_host_cpu_features()
+    else:
+        has = {name[1:]: name[0] == "+" for name in (features or "").split(",") if name}
+    if has.get("avx512f"):
+        return 16
+    return 8 if has.get("avx") else 4
+
+
+WIDTH = _vector_width()
+ROWS = 4 if WIDTH == 8 else 8
+COLUMNS = 3
+SPAN = COLUMNS * WIDTH
+
+_FLOAT = ir.FloatType()
+_VECTOR = ir.VectorType(_FLOAT, WIDTH)
+_INT = ir.IntType(32)
+
+
+class Tile(types.Type):
+    """Numba's type of a tile of `rows` × `columns` vectors."""
+
+    def __init__(self, rows, columns):
+        self.rows = rows
+        self.columns = columns
+        super().__init__(name=f"Tile({rows}, {columns}, {WIDTH})")
+
+
+@register_model(Tile)
+class _TileModel(models.PrimitiveModel):
+    def __init__(self, manager, fe_type):
+        super().__init__(manager, fe_type, ir.ArrayType(_VECTOR, fe_type.rows * fe_type.columns))
+
+
+def _pointer(context, builder, array_type, array, position):
+    data = context.make_array(array_type)(context, builder, array).data
+    return builder.gep(data, [position])
+
+
+def _load(builder, pointer):
+    return builder.load(builder.bitcast(pointer, _VECTOR.as_pointer()), align=4)
+
+
+def _broadcast(builder, number):
+    undefined = ir.Constant(_VECTOR, ir.Undefined)
+    first = builder.insert_element(undefined, number, _INT(0))
+    lanes = ir.Constant(ir.VectorType(_INT, WIDTH), [0] * WIDTH)
+    return builder.shuffle_vector(first, undefined, lanes)
+
+
+def _fma(builder):
+    kind = ir.FunctionType(_VECTOR, [_VECTOR] * 3)
+    return cgutils.get_or_insert_function(builder.module, kind, f"llvm.fma.v{WIDTH}f32")
+
+
+def _offset(builder, position, steps):
+    return builder.add(position, position.type(steps))
+
+
+@intrinsic(prefer_literal=True)
+def zeros(typing, rows, columns):
+    """Return a tile of zeros; rows and columns are constants."""
+    tile = Tile(rows.literal_value, columns.literal_value)
+
+    def generate(context, builder, signature, args):
+        return ir.Constant(ir.ArrayType(_VECTOR, tile.rows * tile.columns), None)
+
+    return tile(rows, columns), generate
+
+
+@intrinsic
+def multiply_add(typing, tile, a, at_a, b, at_b):
+    """tile[i, j] += a[at_a + i] * (vector j of b from at_b on): one number meets a vector."""
+
+    def generate(context, builder, signature, args):
+        sums, a_array, a_at, b_array, b_at = args
+        kind, a_type, _, b_type, _ = signature.args
+        fma = _fma(builder)
+        vectors = [
+            _load(
+                builder,
+                _pointer(context, builder, b_type, b_array, _offset(builder, b_at, j * WIDTH)),
+            )
+            for j in range(kind.columns)
+        ]
+        for i in range(kind.rows):
+            at = _offset(builder, a_at, i)
+            number = builder.load(_pointer(context, builder, a_type, a_array, at))
+            factor = _broadcast(builder, number)
+            for j, vector in enumerate(vectors):
+                k = i * kind.columns + j
+                total = builder.call(fma, [factor, vector, builder.extract_value(sums, k)])
+                sums = builder.insert_value(sums, total, k)
+        return sums
+
+    return tile(tile, a, types.intp, b, types.intp), generate
+
+
+@intrinsic
+def multiply_add_rows(typing, tile, a, at_a, step_a, b, at_b, offsets, first):
+    """tile[i, j] += vector i of a * vector j of b, for inner products.
+
+    Vector i of a is at ``at_a + i * step_a``, vector j of b at ``at_b + offsets[first + j]``.
+    Lanes stay apart until `add_sums`.
+    """
+
+    def generate(context, builder, signature, args):
+        sums, a_array, a_at, a_step, b_array, b_at, table, begin = args
+        kind, a_type, _, _, b_type, _, table_type, _ = signature.args
+        fma = _fma(builder)
+        vectors = []
+        for j in range(kind.columns):
+            at = _offset(builder, begin, j)
+            shift = builder.load(_pointer(context, builder, table_type, table, at))
+            pointer = _pointer(context, builder, b_type, b_array, builder.add(b_at, shift))
+            vectors.append(_load(builder, pointer))
+        for i in range(kind.rows):
+            at = builder.add(a_at, builder.mul(a_step, a_step.type(i)))
+            left = _load(builder, _pointer(context, builder, a_type, a_array, at))
+            for j, right in enumerate(vectors):
+                k = i * kind.columns + j
+                total = builder.call(fma, [left, right, builder.extract_value(sums, k)])
+                sums = builder.insert_value(sums, total, k)
+        return sums
+
+    arguments = (tile, a, types.intp, types.intp, b, types.intp, offsets, types.intp)
+    return tile(*arguments), generate
+
+
+@intrinsic
+def store(typing, tile, c, at_c, step_c):
+    """Write row i of the tile to c[at_c + i * step_c...]."""
+
+    def generate(context, builder, signature, args):
+        sums, array, at, step = args
+        kind, array_type, _, _ = signature.args
+        for i in range(kind.rows):
+            row = builder.add(at, builder.mul(step, step.type(i)))
+            for j in range(kind.columns):
+                position = _offset(builder, row, j * WIDTH)
+                pointer = _pointer(context, builder, array_type, array, position)
+                value = builder.extract_value(sums, i * kind.columns + j)
+                builder.store(value, builder.bitcast(pointer, _VECTOR.as_pointer()), align=4)
+        return context.get_dummy_value()
+
+    return types.void(tile, c, types.intp, types.intp), generate
+
+
+@intrinsic
+def add_sums(typing, tile, c, at_c, step_c):
+    """c[at_c + i * step_c + j] += the sum of the lanes of vector (i, j)."""
+
+    def generate(context, builder, signature, args):
+        sums, array, at, step = args
+        kind, array_type, _, _ = signature.args
+        form = ir.FunctionType(_FLOAT, [_FLOAT, _VECTOR])
+        name = f"llvm.vector.reduce.fadd.v{WIDTH}f32"
+        reduce = cgutils.get_or_insert_function(builder.module, form, name)
+        for i in range(kind.rows):
+            row = builder.add(at, builder.mul(step, step.type(i)))
+            for j in range(kind.columns):
+                pointer = _pointer(context, builder, array_type, array, _offset(builder, row, j))
+                vector = builder.extract_value(sums, i * kind.columns + j)
+                # 'reassoc' lets the lanes be added as a tree, in log2(WIDTH) steps
+                total = builder.call(reduce, [_FLOAT(-0.0), vector], fastmath=("reassoc",))
+                builder.store(builder.fadd(builder.load(pointer), total), pointer)
+        return context.get_dummy_value()
+
+    return types.void(tile, c, types.intp, types.intp), generate
