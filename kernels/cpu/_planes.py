@@ -52,7 +52,7 @@ class Layout:
     def split(self, x, pad_top, pad_left):
         """Return the pictures x (N, C, H, W) as planes (N, C, size)."""
         planes = np.empty((*x.shape[:2], self.size), x.dtype)
-        split(x, *self.stride, pad_top, pad_left, self.height, self.width, planes)
+        split(x, *self.stride, pad_top, pad_left, 0, self.height, self.width, planes)
         return planes
 
     def stretch(self, dy, before=0, size=None, spare=0):
@@ -62,22 +62,28 @@ class Layout:
         `spare` rows of zeros follow the channels of each picture.
         """
         rows = np.empty((dy.shape[0], dy.shape[1] + spare, size or self.row_size), dy.dtype)
-        stretch(dy, self.width, before, rows)
+        split(dy, 1, 1, 0, 0, before, dy.shape[2], self.width, rows)
         return rows
 
 
 @kernel
-def split(x, stride_h, stride_w, pad_top, pad_left, height, width, planes):
-    """Write planes from the pictures x; a thread owns one picture and channel at a time."""
-    for nc in prange(x.shape[0] * x.shape[1]):
-        n = nc // x.shape[1]
-        c = nc % x.shape[1]
+def split(x, stride_h, stride_w, pad_top, pad_left, before, height, width, planes):
+    """Write planes from the pictures x, from the position `before` on, and zeros elsewhere.
+
+    A thread owns one channel of one picture at a time; planes may have more channels than x.
+    """
+    for nc in prange(planes.shape[0] * planes.shape[1]):
+        n = nc // planes.shape[1]
+        c = nc % planes.shape[1]
         for p in range(planes.shape[2]):
             planes[n, c, p] = 0
+        if c >= x.shape[1]:
+            continue
         for i in range(pad_top, min(x.shape[2] + pad_top, height * stride_h)):
             row = x[n, c, i - pad_top]
             for b in range(stride_w):
-                at = ((i % stride_h * stride_w + b) * height + i // stride_h) * width
+                plane = i % stride_h * stride_w + b
+                at = before + (plane * height + i // stride_h) * width
                 first = max(0, (pad_left - b + stride_w - 1) // stride_w)
                 end = min(width, (row.size + pad_left - b + stride_w - 1) // stride_w)
                 target = planes[n, c, at + first : at + end]
@@ -106,19 +112,3 @@ def join(planes, stride_h, stride_w, pad_top, pad_left, height, width, x):
                     target = row[first * stride_w + b - pad_left :]
                     for j in range(source.size):
                         target[j * stride_w] = source[j]
-
-
-@kernel
-def stretch(dy, width, before, rows):
-    """Write rows from the outputs dy: every row of dy, then zeros up to the planes' width."""
-    for nc in prange(rows.shape[0] * rows.shape[1]):
-        n = nc // rows.shape[1]
-        c = nc % rows.shape[1]
-        for p in range(rows.shape[2]):
-            rows[n, c, p] = 0
-        if c < dy.shape[1]:
-            for oh in range(dy.shape[2]):
-                source = dy[n, c, oh]
-                target = rows[n, c, before + oh * width :]
-                for ow in range(source.size):
-                    target[ow] = source[ow]

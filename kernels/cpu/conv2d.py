@@ -12,7 +12,7 @@ import numpy as np
 from numba.core import config
 
 from . import conv2d_direct, conv2d_loops
-from ._jit import kernel, prange
+from ._reduce import sum_channels
 
 
 def choose(dtype):
@@ -49,13 +49,7 @@ def conv2d_backward_weight(
     )
 
 
-@kernel
 def conv2d_backward_bias(dy, dbias):
     """Write dbias; a thread owns channels co."""
-    for co in prange(dy.shape[1]):
-        total = dbias.dtype.type(0)
-        for n in range(dy.shape[0]):
-            for oh in range(dy.shape[2]):
-                for ow in range(dy.shape[3]):
-                    total += dy[n, co, oh, ow]
-        dbias[co] = total
+    n, co, oh, ow = dy.shape
+    sum_channels(dy.reshape(n, co, oh * ow), dbias)

@@ -10,13 +10,16 @@ so that the numbers a block needs lie side by side.
 - backward_input: the same nest with dy in the place of x. Each dx gathers, from every output it
   contributed to, ``dy[p - offset] * tap``: a convolution whose taps look backwards. With a
   stride, each of the small planes of ``_planes.py`` has its own subset of the taps.
-- backward_weight: an inner product over positions. A thread owns taps (ci, kh, kw) and blocks
-  of output channels; ROWS × COLUMNS inner products run at once, lane by lane.
+- backward_weight: an inner product over positions; ROWS × COLUMNS of them run at once, lane by
+  lane. The batch is cut into slices, so that a picture is used for every tap while it is in
+  cache. A thread owns the partial sums of a slice; they are added up at the end, in order.
 
 What it bought on a 2-core AVX-512 machine, LeNet's second layer at batch 64 (32 → 64 channels,
 3×3 on 26×26): see docs/performance.md. Float32 only; the loops serve float64.
 Every sum runs in a fixed order: results don't depend on the number of threads.
 """
+
+import math
 
 import numpy as np
 
@@ -28,8 +31,9 @@ ROWS = _simd.ROWS
 COLUMNS = _simd.COLUMNS
 SPAN = _simd.SPAN
 WIDTH = _simd.WIDTH
-CHUNK = 4 * COLUMNS  # columns of dweight that a thread works on at a time
-TASKS = 8
+CHUNK = 4 * COLUMNS  # columns of dweight that are finished before the next come
+SLICES = 8  # a number of its own, not that of the threads: sums must not depend on them
+PARTIALS = 1 << 20  # at most so many partial sums (4 MiB)
 
 
 def _round_up(number, multiple):
@@ -44,26 +48,22 @@ def conv2d_forward(
         weight.shape[2:], (stride_h, stride_w), (dilation_h, dilation_w), y.shape[2:], SPAN
     )
     planes = layout.split(x, pad_top, pad_left)
-    per_group, channels = weight.shape[0] // groups, weight.shape[1]
-    blocks = -(-per_group // ROWS)
-    packed = np.zeros((groups * blocks, channels * layout.offsets.size, ROWS), weight.dtype)
-    _pack_forward(weight.reshape(weight.shape[0], -1), groups, packed)
-    steps = np.arange(channels)[:, None] * layout.size
+    packed = _pack(weight.reshape(groups, weight.shape[0] // groups, -1))
+    steps = np.arange(weight.shape[1])[:, None] * layout.size
     offsets = (steps + layout.offsets.reshape(1, -1)).ravel()
     _forward(planes, packed, bias, offsets, layout.width, groups, y)
 
 
-@kernel
-def _pack_forward(weight, groups, packed):
-    """packed[block, term, i] = weight[co, term] for the ROWS filters co of each block."""
-    per_group = weight.shape[0] // groups
-    blocks = packed.shape[0] // groups
-    for block in prange(packed.shape[0]):
-        first = block % blocks * ROWS
-        for i in range(min(ROWS, per_group - first)):
-            co = block // blocks * per_group + first + i
-            for term in range(weight.shape[1]):
-                packed[block, term, i] = weight[co, term]
+def _pack(factors):
+    """Return factors (groups, outputs, terms) as (blocks, terms, ROWS), filled up with zeros.
+
+    Side by side stand the numbers that the ROWS sums of one block need for one term.
+    """
+    groups, outputs, terms = factors.shape
+    padded = np.zeros((groups, _round_up(outputs, ROWS), terms), factors.dtype)
+    padded[:, :outputs] = factors
+    blocks = padded.reshape(-1, ROWS, terms)
+    return np.ascontiguousarray(blocks.transpose(0, 2, 1))
 
 
 @helper
@@ -120,28 +120,11 @@ def conv2d_backward_input(
         if taps.size == 0:
             planes[:, :, phase * area : (phase + 1) * area] = 0  # no tap looks at these pixels
             continue
-        blocks = -(-channels // ROWS)
-        packed = np.zeros((groups * blocks, per_group * taps.size, ROWS), weight.dtype)
-        _pack_backward(grouped, taps, packed)
+        packed = _pack(grouped[:, :, :, taps].transpose(0, 2, 1, 3).reshape(groups, channels, -1))
         steps = np.arange(per_group)[:, None] * rows.shape[2]
         offsets = (steps + (margin - shifts.ravel()[taps])).ravel()
         _backward_input(rows, packed, offsets, area, phase * area, groups, planes)
     join(planes, *stride, pad_top, pad_left, layout.height, layout.width, dx)
-
-
-@kernel
-def _pack_backward(weight, taps, packed):
-    """packed[block, (co, tap), i] = weight[group, co, ci, tap] for the ROWS channels ci."""
-    groups, per_group, channels = weight.shape[:3]
-    blocks = packed.shape[0] // groups
-    for block in prange(packed.shape[0]):
-        first = block % blocks * ROWS
-        for i in range(min(ROWS, channels - first)):
-            for co in range(per_group):
-                for t in range(taps.size):
-                    packed[block, co * taps.size + t, i] = weight[
-                        block // blocks, co, first + i, taps[t]
-                    ]
 
 
 @kernel
@@ -171,7 +154,7 @@ def _backward_input(rows, packed, offsets, area, base, groups, planes):
 def conv2d_backward_weight(
     dy, x, stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups, dweight
 ):
-    """Write dweight; a thread owns taps (ci, kh, kw) and blocks of output channels co."""
+    """Write dweight; a thread owns the partial sums of one slice of the batch."""
     layout = Layout(
         dweight.shape[2:], (stride_h, stride_w), (dilation_h, dilation_w), dy.shape[2:], SPAN
     )
@@ -182,34 +165,45 @@ def conv2d_backward_weight(
     wanted = (steps + layout.offsets.reshape(1, -1)).ravel()
     offsets = np.full(_round_up(wanted.size, CHUNK), wanted[-1])  # what is too much is cut off
     offsets[: wanted.size] = wanted
-    sums = np.zeros((groups, _round_up(per_group, ROWS), offsets.size), dy.dtype)
+    shape = (groups, _round_up(per_group, ROWS), offsets.size)
+    slices = max(1, min(SLICES, dy.shape[0], PARTIALS // math.prod(shape)))
+    sums = np.zeros((slices, *shape), dy.dtype)
     _backward_weight(rows, planes, offsets, per_group, sums)
-    dweight[...] = sums[:, :per_group, : wanted.size].reshape(dweight.shape)
+    dweight[...] = sums.sum(axis=0)[:, :per_group, : wanted.size].reshape(dweight.shape)
+
+
+@helper
+def _add_products(left, at, length, right, begin, offsets, column, totals, to, step):
+    """totals[i, j] += sum over p of left[i, p] * right[offsets[column + j] + p]."""
+    tile = _simd.zeros(ROWS, COLUMNS)
+    for p in range(0, length, WIDTH):
+        tile = _simd.multiply_add_rows(
+            tile, left, at + p, length, right, begin + p, offsets, column
+        )
+    _simd.add_sums(tile, totals, to, step)
 
 
 @kernel
 def _backward_weight(rows, planes, offsets, per_group, sums):
-    groups, padded, columns = sums.shape
-    channels = planes.shape[1] // groups
+    slices, groups, padded, columns = sums.shape
+    pictures = rows.shape[0]
     length = rows.shape[2]
-    blocks = padded // ROWS
     chunks = columns // CHUNK
-    parts = min(blocks, max(1, TASKS // (groups * chunks)))
-    for task in prange(groups * chunks * parts):
-        group = task // (chunks * parts)
-        chunk = task // parts % chunks
+    parts = min(chunks, SLICES // slices)
+    for task in prange(slices * groups * parts):
+        piece = task // (groups * parts)
+        group = task // parts % groups
         part = task % parts
-        totals = sums[group].reshape(-1)
-        for n in range(rows.shape[0]):
+        totals = sums[piece, group].reshape(-1)
+        begin = group * (planes.shape[1] // groups) * planes.shape[2]
+        for n in range(piece * pictures // slices, (piece + 1) * pictures // slices):
             left = rows[n].reshape(-1)
             right = planes[n].reshape(-1)
-            begin = group * channels * planes.shape[2]
-            for block in range(part * blocks // parts, (part + 1) * blocks // parts):
-                at = (group * per_group + block * ROWS) * length
-                for column in range(chunk * CHUNK, (chunk + 1) * CHUNK, COLUMNS):
-                    tile = _simd.zeros(ROWS, COLUMNS)
-                    for p in range(0, length, WIDTH):
-                        tile = _simd.multiply_add_rows(
-                            tile, left, at + p, length, right, begin + p, offsets, column
+            for chunk in range(part * chunks // parts, (part + 1) * chunks // parts):
+                for co in range(0, padded, ROWS):
+                    at = (group * per_group + co) * length
+                    for column in range(chunk * CHUNK, (chunk + 1) * CHUNK, COLUMNS):
+                        to = co * columns + column
+                        _add_products(
+                            left, at, length, right, begin, offsets, column, totals, to, columns
                         )
-                    _simd.add_sums(tile, totals, block * ROWS * columns + column, columns)

@@ -14,6 +14,7 @@ overwritten.
 """
 
 from ._jit import helper, kernel, prange
+from ._reduce import sum_channels
 
 PIECE = 256
 
@@ -65,11 +66,6 @@ def linear_backward_weight(dy, x, dweight):
             _add_scaled(dweight[co], x[n], dy[n, co])
 
 
-@kernel
 def linear_backward_bias(dy, dbias):
     """Write dbias; a thread owns output features co."""
-    for co in prange(dbias.shape[0]):
-        total = dbias.dtype.type(0)
-        for n in range(dy.shape[0]):
-            total += dy[n, co]
-        dbias[co] = total
+    sum_channels(dy.reshape(*dy.shape, 1), dbias)

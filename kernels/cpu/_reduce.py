@@ -1,0 +1,20 @@
+"""Sums over everything but the channels: what every bias gradient is."""
+
+from ._jit import helper, kernel, prange
+
+
+@helper
+def _sum(row):
+    total = row.dtype.type(0)
+    for p in range(row.size):
+        total += row[p]
+    return total
+
+
+@kernel
+def sum_channels(dy, total):
+    """Write total[c] = sum over n and p of dy[n, c, p]; a thread owns channels c."""
+    for c in prange(dy.shape[1]):
+        total[c] = 0
+        for n in range(dy.shape[0]):
+            total[c] += _sum(dy[n, c])
