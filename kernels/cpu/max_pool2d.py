@@ -1,8 +1,9 @@
 """Max pooling, the loops of ``reference/max_pool2d.py`` on every core.
 
 A thread owns whole planes (n, c), in both directions: windows that overlap send their gradients
-to pixels of one plane only, so scattering inside a plane can't meet another thread. The tests
-for padding become the ends of the loops over kh and kw.
+to pixels of one plane only, so scattering inside a plane can't meet another thread. Forward turns the nest
+around: for a tap (kh, kw) a whole row of windows compares at once, over the range of ow in which
+that tap lies inside the picture.
 
 Shapes and letters as in ``reference/max_pool2d.py``; every output array is overwritten.
 """
@@ -11,23 +12,18 @@ from ._jit import helper, kernel, prange
 
 
 @helper
-def _winner(x, top, left, kernel_h, kernel_w, dilation_h, dilation_w):
-    """Return position of the largest value of one window of the plane x; -1 if it is empty."""
-    height, width = x.shape
-    best = x.dtype.type(0)
-    winner = -1
-    for kh in range(kernel_h):
-        ih = top + kh * dilation_h
-        if 0 <= ih < height:
-            for kw in range(kernel_w):
-                iw = left + kw * dilation_w
-                if 0 <= iw < width:
-                    value = x[ih, iw]
-                    first_nan = value != value and best == best
-                    if winner < 0 or value > best or first_nan:
-                        best = value
-                        winner = ih * width + iw
-    return winner
+def _compete(row, step, position, best, winner):
+    """Let one pixel of each window of a row of windows compete with the best so far.
+
+    ``winner`` is -1 where no pixel has competed yet. Choices instead of branches, so that the
+    compiler can compare several windows at once.
+    """
+    for i in range(best.size):
+        value = row[i * step]
+        first_nan = (value != value) & (best[i] == best[i])
+        wins = (winner[i] < 0) | (value > best[i]) | first_nan
+        best[i] = value if wins else best[i]
+        winner[i] = position + i * step if wins else winner[i]
 
 
 @kernel
@@ -45,16 +41,29 @@ def max_pool2d_forward(
     argmax,
 ):
     """Write y and argmax; a thread owns planes (n, c)."""
+    height = x.shape[2]
+    width = x.shape[3]
     for nc in prange(y.shape[0] * y.shape[1]):
         n = nc // y.shape[1]
         c = nc % y.shape[1]
         for oh in range(y.shape[2]):
-            for ow in range(y.shape[3]):
-                top = oh * stride_h - pad_top
-                left = ow * stride_w - pad_left
-                winner = _winner(x[n, c], top, left, kernel_h, kernel_w, dilation_h, dilation_w)
-                y[n, c, oh, ow] = x[n, c, winner // x.shape[3], winner % x.shape[3]]
-                argmax[n, c, oh, ow] = winner
+            best = y[n, c, oh]
+            winner = argmax[n, c, oh]
+            for ow in range(best.size):
+                best[ow] = 0
+                winner[ow] = -1
+            for kh in range(kernel_h):
+                ih = oh * stride_h - pad_top + kh * dilation_h
+                if 0 <= ih < height:
+                    for kw in range(kernel_w):
+                        left = kw * dilation_w - pad_left
+                        begin = max(0, (stride_w - 1 - left) // stride_w)
+                        end = min(best.size, (width - left + stride_w - 1) // stride_w)
+                        end = max(begin, end)
+                        iw = begin * stride_w + left
+                        row = x[n, c, ih, iw:]
+                        at = ih * width + iw
+                        _compete(row, stride_w, at, best[begin:end], winner[begin:end])
 
 
 @kernel
@@ -81,4 +90,5 @@ def max_pool2d_backward_input(
         for oh in range(dy.shape[2]):
             for ow in range(dy.shape[3]):
                 winner = argmax[n, c, oh, ow]
-                dx[n, c, winner // dx.shape[3], winner % dx.shape[3]] += dy[n, c, oh, ow]
+                if winner >= 0:  # -1: the window lay in the padding alone
+                    dx[n, c, winner // dx.shape[3], winner % dx.shape[3]] += dy[n, c, oh, ow]

@@ -70,5 +70,6 @@ def max_pool2d_backward_input(
         for c in range(dy.shape[1]):
             for oh in range(dy.shape[2]):
                 for ow in range(dy.shape[3]):
-                    ih, iw = divmod(argmax[n, c, oh, ow], dx.shape[3])
-                    dx[n, c, ih, iw] += dy[n, c, oh, ow]
+                    winner = argmax[n, c, oh, ow]
+                    if winner >= 0:  # -1: the window lay in the padding alone
+                        dx[n, c, winner // dx.shape[3], winner % dx.shape[3]] += dy[n, c, oh, ow]

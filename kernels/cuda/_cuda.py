@@ -1,0 +1,136 @@
+"""The only module that imports CUDA: compiling, launching, and arrays on the GPU.
+
+Everything else in this folder takes ``cuda``, ``kernel``, ``device``, ``launch`` and the array
+functions from here, so another implementation of CUDA for Python can be put in by rewriting
+this file. Importing it compiles nothing, allocates nothing and starts no driver: a kernel is
+compiled at its first launch, for the argument types of that launch.
+
+Two packages answer to ``numba.cuda``: NVIDIA's numba-cuda and the older one inside Numba.
+Both work here. With ``NUMBA_ENABLE_CUDASIM=1`` in the environment both run kernels in plain
+Python threads instead, slowly but on any machine.
+"""
+
+import functools
+import warnings
+
+import numpy as np
+from numba import config
+
+if not hasattr(np, "row_stack"):  # numba-cuda 0.30 asks for a name that NumPy 2.5 dropped
+    np.row_stack = np.vstack  # noqa: NPY201
+
+try:
+    from numba import cuda
+except ImportError:  # a Numba without numba.cuda, and no numba-cuda: availability() says so
+    cuda = None
+
+__all__ = [
+    "availability",
+    "cuda",
+    "device",
+    "empty",
+    "is_device_array",
+    "kernel",
+    "launch",
+    "to_device",
+    "to_host",
+]
+
+SIMULATED = bool(config.ENABLE_CUDASIM)
+THREADS_PER_BLOCK = 64 if SIMULATED else 128
+
+NO_PACKAGE = (
+    "CUDA's compiler is not installed: pip install 'numcnn[cuda13]' "
+    "(or 'numcnn[cuda12]' where nvidia-smi shows CUDA 12)."
+)
+NO_DRIVER = (
+    "No NVIDIA driver was found on this machine: install it, or use device='cpu'; "
+    "in a container, start that with access to the GPU (docker run --gpus all)."
+)
+NO_GPU = (
+    "The NVIDIA driver finds no GPU: check that nvidia-smi lists one and that "
+    "CUDA_VISIBLE_DEVICES does not hide it, or use device='cpu'."
+)
+
+
+def availability():
+    """Return None when a GPU can be used, else one sentence: the cause and the remedy."""
+    if SIMULATED:
+        return None
+    if cuda is None:
+        return NO_PACKAGE
+    if cuda.is_available():
+        return None if len(cuda.gpus) else NO_GPU
+    error = cuda.cuda_error()
+    if error is None:  # the driver answers, so it is the compiler that is missing
+        return NO_PACKAGE
+    if "NO_DEVICE" in error:
+        return NO_GPU
+    if "cannot be found" in error:
+        return NO_DRIVER
+    return f"CUDA does not start: {' '.join(error.split())} Or use device='cpu'."
+
+
+def kernel(function):
+    """Compile a function that every thread of a launch runs; exact arithmetic, no fastmath."""
+    return function if cuda is None else cuda.jit(function)
+
+
+def device(function):
+    """Compile a piece to be called inside kernels."""
+    return function if cuda is None else cuda.jit(function, device=True)
+
+
+def launch(kernel, size, *args):
+    """Run a kernel with (at least) one thread for each of ``size`` outputs.
+
+    Threads come in whole blocks, so a kernel begins by asking whether its ``cuda.grid(1)`` is
+    below ``size``. An array of the host among the arguments is an error: Numba would copy it
+    to the GPU and back without a word, at every launch.
+    """
+    for position, argument in enumerate(args):
+        if isinstance(argument, np.ndarray):
+            raise TypeError(
+                f"argument {position} of {kernel.__name__} in {kernel.__module__} is a NumPy "
+                f"array of shape {argument.shape}, on the host: move it with to_device() first"
+            )
+    if size > 0:
+        _configured(kernel, -(-size // THREADS_PER_BLOCK))(*args)
+
+
+def _configured(kernel, blocks):
+    """Return the kernel with its grid chosen, ready to be called.
+
+    Numba warns of grids that leave most of a large GPU idle. Small layers have them and there
+    is nothing that the user could do.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Grid size .* low occupancy")
+        return kernel[blocks, THREADS_PER_BLOCK]
+
+
+# A network launches the same few hundred pairs (kernel, blocks) at every step. Numba keeps 128
+# of them and builds the others afresh, warning included. The simulator can't be cached: its
+# ``kernel[...]`` returns the kernel itself, whose grid is whatever was asked for last.
+if not SIMULATED:
+    _configured = functools.lru_cache(maxsize=4096)(_configured)
+
+
+def empty(shape, dtype):
+    """Return an array on the GPU, its contents undefined."""
+    return cuda.device_array(shape, dtype)
+
+
+def to_device(host):
+    """Return a copy on the GPU, in C order."""
+    return cuda.to_device(np.asarray(host, order="C"))
+
+
+def to_host(device_array):
+    """Return a copy on the host, once every kernel launched so far is done."""
+    return device_array.copy_to_host()
+
+
+def is_device_array(a):
+    """Return whether ``a`` is an array on the GPU."""
+    return bool(getattr(a, "__cuda_ndarray__", False))
