@@ -36,6 +36,7 @@ from .layers import (
 from .losses import CrossEntropyLoss, MSELoss, NLLLoss
 from .model import Sequential
 from .optim import SGD, Adam
+from .schedulers import OneCycleLR
 from .shapes import ShapeError, conv_output_size
 
 __version__ = _version("numcnn")
@@ -58,6 +59,7 @@ __all__ = [
     "MSELoss",
     "MaxPool2d",
     "NLLLoss",
+    "OneCycleLR",
     "Parameter",
     "ReLU",
     "Sequential",

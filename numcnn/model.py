@@ -97,6 +97,7 @@ class Sequential(Chain):
         seed: int | None = None,
         shuffle: bool = True,
         verbose: bool = True,
+        scheduler: Callable[[Optimizer, int], Any] | None = None,
     ) -> History:
         """Train the network.
 
@@ -122,6 +123,9 @@ class Sequential(Chain):
             Take the examples in a new order each epoch.
         verbose : bool
             Show the progress.
+        scheduler : callable, optional
+            ``scheduler(optimizer, total_steps)`` returns an object whose ``step()`` is called
+            after each step of the optimizer: ``lambda o, n: OneCycleLR(o, 0.003, n)``.
 
         Returns
         -------
@@ -153,8 +157,9 @@ class Sequential(Chain):
             optimizer = OPTIMIZERS[optimizer]
         if not isinstance(optimizer, Optimizer):
             optimizer = optimizer(self.parameters())
+        schedule = None if scheduler is None else scheduler(optimizer, epochs * len(loader))
         return training.fit(
-            self, loader, loss, optimizer, epochs, validation_data, callbacks, verbose
+            self, loader, loss, optimizer, epochs, validation_data, callbacks, verbose, schedule
         )
 
     def evaluate(

@@ -107,6 +107,7 @@ def fit(
     validation_data: tuple[Any, Any] | None = None,
     callbacks: Iterable[Callable[[int, dict[str, Any]], Any]] = (),
     verbose: bool = True,
+    scheduler: Any = None,
 ) -> History:
     """Train `model`; `numcnn.Sequential.fit` describes the arguments."""
     check_loss_fits(model, loss)
@@ -116,7 +117,7 @@ def fit(
     with _mode(model, True), TrainingProgress(epochs, len(loader), verbose) as progress:
         for epoch in range(epochs):
             progress.start_epoch(epoch)
-            figures = _epoch(model, loader, loss, optimizer, history, progress, epoch)
+            figures = _epoch(model, loader, loss, (optimizer, scheduler), history, progress, epoch)
             if validation_data is not None:
                 result = evaluate(model, *validation_data, loss=loss)
                 figures["val_loss"] = result.loss
@@ -133,13 +134,14 @@ def _epoch(
     model: Layer,
     loader: DataLoader,
     loss: Loss,
-    optimizer: Optimizer,
+    movers: tuple[Optimizer, Any],
     history: History,
     progress: TrainingProgress,
     epoch: int,
 ) -> dict[str, Any]:
     """Run one epoch and return its figures."""
     started = time.perf_counter()
+    optimizer, scheduler = movers
     seen = hits = 0
     total = 0.0
     figures: dict[str, Any] = {}
@@ -156,6 +158,8 @@ def _epoch(
         model.backward(loss.backward())
         optimizer.step()
         optimizer.zero_grad()
+        if scheduler is not None:
+            scheduler.step()
         history.batch_losses.append(value)
         seen += len(xb)
         total += value * len(xb)

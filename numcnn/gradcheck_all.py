@@ -1,0 +1,232 @@
+"""Every layer and every loss, with the geometries that go wrong first, for ``gradcheck``.
+
+The cases are small, since every element costs two forward passes, and crooked: no two sizes
+are alike, windows overlap or leave a rest, padding differs from side to side. An index that is
+swapped or off by one shows in at least one of them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from rich.table import Table
+from rich.text import Text
+
+from .gradcheck import MEANING, GradcheckReport, gradcheck
+from .layers import (
+    AvgPool2d,
+    Conv2d,
+    Dropout,
+    Dropout2d,
+    Flatten,
+    Layer,
+    Linear,
+    LogSoftmax,
+    MaxPool2d,
+    ReLU,
+    Sigmoid,
+    Softmax,
+    Tanh,
+)
+from .losses import CrossEntropyLoss, Loss, MSELoss, NLLLoss
+from .model import Sequential
+
+__all__ = ["CASES", "Case", "check_all", "explain", "names", "table"]
+
+WORST_LAST = ("pass", "kink", "precision", "vacuous", "fail")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A layer or loss and the shape of what it gets.
+
+    Attributes
+    ----------
+    build : callable
+        Makes the layer or the loss.
+    shape : tuple of int
+        Of the input.
+    labels : bool
+        Whether the loss compares with class numbers.
+    """
+
+    build: Callable[[], Layer | Loss]
+    shape: tuple[int, ...]
+    labels: bool = False
+
+    @property
+    def name(self) -> str:
+        """The class that is checked."""
+        return type(self.build()).__name__
+
+
+def _small_lenet() -> Sequential:
+    return Sequential(
+        Conv2d(1, 2, 3), ReLU(), Conv2d(2, 3, 2), MaxPool2d(2), ReLU(), Flatten(), Linear(12, 4)
+    )
+
+
+CASES = (
+    Case(lambda: Conv2d(2, 3, 3), (2, 2, 5, 6)),
+    Case(lambda: Conv2d(3, 2, 1), (2, 3, 3, 4)),
+    Case(lambda: Conv2d(2, 3, (3, 2), stride=(2, 1), padding=(1, 2)), (2, 2, 6, 5)),
+    Case(lambda: Conv2d(1, 2, 3, stride=3), (2, 1, 7, 8)),
+    Case(lambda: Conv2d(2, 2, (2, 3), padding=2, dilation=(3, 2)), (1, 2, 6, 7)),
+    Case(lambda: Conv2d(2, 2, 3, stride=2, padding=1, dilation=2), (1, 2, 8, 7)),
+    Case(lambda: Conv2d(4, 6, 3, padding=1, groups=2), (1, 4, 4, 5)),
+    Case(lambda: Conv2d(3, 6, (2, 3), groups=3, bias=False), (1, 3, 5, 6)),
+    Case(lambda: Conv2d(1, 2, (2, 4), padding="same"), (2, 1, 5, 6)),
+    Case(lambda: MaxPool2d(2), (2, 2, 4, 6)),
+    Case(lambda: MaxPool2d((3, 2), stride=1), (1, 2, 5, 6)),
+    Case(lambda: MaxPool2d(3, stride=2, padding=1), (2, 1, 6, 7)),
+    Case(lambda: MaxPool2d(2, stride=2, dilation=(2, 3)), (1, 2, 7, 8)),
+    Case(lambda: MaxPool2d(3, stride=2, ceil_mode=True), (1, 2, 6, 8)),
+    Case(lambda: AvgPool2d(2), (2, 2, 4, 6)),
+    Case(lambda: AvgPool2d((2, 3), stride=1), (1, 2, 5, 6)),
+    Case(lambda: AvgPool2d(3, stride=2, padding=1), (2, 1, 6, 7)),
+    Case(lambda: AvgPool2d(3, stride=2, padding=1, count_include_pad=False), (1, 2, 6, 5)),
+    Case(lambda: AvgPool2d(3, stride=2, ceil_mode=True), (1, 1, 6, 8)),
+    Case(lambda: AvgPool2d(2, divisor_override=3), (1, 2, 4, 6)),
+    Case(lambda: Linear(5, 4), (3, 5)),
+    Case(lambda: Linear(5, 4, bias=False), (2, 3, 5)),
+    Case(Flatten, (2, 3, 4, 2)),
+    Case(lambda: Flatten(0, 1), (2, 3, 4)),
+    Case(ReLU, (3, 7)),
+    Case(Sigmoid, (3, 7)),
+    Case(Tanh, (3, 7)),
+    Case(Softmax, (3, 6)),
+    Case(lambda: Softmax(dim=-1), (2, 3, 2, 4)),
+    Case(LogSoftmax, (2, 4, 3)),
+    Case(lambda: Dropout(0.4), (4, 9)),
+    Case(lambda: Dropout2d(0.4), (3, 4, 2, 3)),
+    Case(_small_lenet, (2, 1, 7, 8)),
+    Case(CrossEntropyLoss, (4, 5), True),
+    Case(lambda: CrossEntropyLoss(reduction="none"), (2, 3, 2, 4), True),
+    Case(NLLLoss, (4, 5), True),
+    Case(lambda: NLLLoss(reduction="sum"), (2, 3, 4), True),
+    *(Case(functools.partial(MSELoss, reduction), (3, 5)) for reduction in MSELoss.reductions),
+)
+
+
+def names() -> list[str]:
+    """Return the layers and losses that there are cases for, in their order."""
+    return list(dict.fromkeys(case.name for case in CASES))
+
+
+def select(name: str | None) -> list[Case]:
+    """Return the cases of one layer or loss, in any spelling of its case; all for None.
+
+    Raises
+    ------
+    ValueError
+        If there is none of that name.
+    """
+    if name is None:
+        return list(CASES)
+    found = [case for case in CASES if case.name.lower() == name.lower()]
+    if not found:
+        near = difflib.get_close_matches(name.lower(), {n.lower(): n for n in names()}, 1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise ValueError(
+            f"there is no layer or loss {name!r} to check; {hint}choose one of {', '.join(names())}"
+        )
+    return found
+
+
+def _spread(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Return evenly spaced numbers in random order, none at 0: no two can tie, none is a kink."""
+    size = int(np.prod(shape))
+    values = (np.arange(size) - size // 2 + 0.5) * (4.0 / size)
+    return rng.permutation(values).reshape(shape)
+
+
+def check_all(
+    name: str | None = None, device: str = "cpu", seed: int = 0, dtype: str = "float64"
+) -> Iterator[GradcheckReport]:
+    """Compare every backward pass with finite differences, case by case.
+
+    Parameters
+    ----------
+    name : str, optional
+        Only this layer or loss.
+    device : {"cpu", "reference"}
+    seed : int
+        Of parameters, inputs, targets and upstream gradients.
+    dtype : {"float64", "float32"}
+
+    Yields
+    ------
+    GradcheckReport
+
+    Raises
+    ------
+    ValueError
+        If there is no such layer, loss or device.
+    """
+    for number, case in enumerate(select(name)):
+        rng = np.random.Generator(np.random.Philox([seed, number]))
+        subject = case.build().to(device)
+        if isinstance(subject, Layer):
+            subject.reseed(seed)
+        target: Any = None
+        if case.labels:
+            target = rng.integers(0, case.shape[1], (case.shape[0], *case.shape[2:]))
+        elif isinstance(subject, Loss):
+            target = rng.standard_normal(case.shape)
+        x = _spread(rng, case.shape)
+        yield gradcheck(subject, x, target, dtype=dtype, seed=seed)
+
+
+def _verdict(report: GradcheckReport) -> str:
+    """Return the worst verdict of a report."""
+    return max((verdict.verdict for verdict in report.verdicts), key=WORST_LAST.index)
+
+
+def table(reports: list[GradcheckReport]) -> Any:
+    """Return a table with one row for each report.
+
+    Parameters
+    ----------
+    reports : list of GradcheckReport
+
+    Returns
+    -------
+    rich.table.Table
+    """
+    rows = Table()
+    for column in ("layer or loss, input", "arrays"):
+        rows.add_column(column, overflow="fold")
+    rows.add_column("elements", justify="right")
+    rows.add_column("verdict")
+    rows.add_column("difference", justify="right")
+    for report in reports:
+        verdict = _verdict(report)
+        subject = report.subject.rpartition(", ")[0].replace(",\n ", ",").replace("\n", "")
+        rows.add_row(
+            Text(subject),
+            ", ".join(v.name for v in report.verdicts),
+            f"{sum(v.elements for v in report.verdicts):,}",
+            Text(verdict, "green" if report.ok else "bold red"),
+            f"{max(v.error for v in report.verdicts):.0e}",
+        )
+    return rows
+
+
+def explain(reports: list[GradcheckReport]) -> str:
+    """Return in words what the reports say: what went wrong and where, or that all is well."""
+    bad = [report for report in reports if not report.ok]
+    elements = sum(verdict.elements for report in reports for verdict in report.verdicts)
+    found = {_verdict(report) for report in reports} - {"pass"}
+    lines = [f"{name}: {MEANING[name]}" for name in WORST_LAST if name in found]
+    if found != {"precision"}:
+        lines += [str(report) for report in bad]
+    if bad:
+        lines.append(f"{len(bad)} of {len(reports)} checks did not show that the gradient is right")
+    else:
+        lines.append(f"{len(reports)} checks passed; {elements:,} elements were compared")
+    return "\n".join(lines)

@@ -1,0 +1,373 @@
+"""Networks of the zoo on data sets by name, and the weights that such a training leaves.
+
+A weights file records in its header what it belongs to, so that it can be evaluated and asked
+for predictions without being told what it is.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import importlib.util
+import inspect
+import json
+import math
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.table import Table
+
+from . import data
+from .checkpoint import load_weights
+from .history import History
+from .model import Sequential
+from .models import ZOO
+from .optim import SGD, Adam, Optimizer
+
+__all__ = [
+    "DATA",
+    "DataSet",
+    "Run",
+    "build",
+    "choose",
+    "compile_kernels",
+    "data_set",
+    "make_folder",
+    "newest_weights",
+    "optimizer_maker",
+    "per_class",
+    "restore",
+    "save",
+]
+
+WEIGHTS = "weights.safetensors"
+HISTORY = "history.json"
+PLOT = "history.png"
+FOLDER = Path("runs")
+LEARNING_RATE = {"adam": 1e-3, "sgd": 1e-2}
+MOMENTUM = 0.9
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A data set that commands know by name.
+
+    Attributes
+    ----------
+    name : str
+    load : callable
+        ``load(split="train")`` and ``load(split="test")`` give (x, y).
+    shape : tuple of int
+        Channels, height and width of an example.
+    classes : tuple of str
+    noun : str
+        What the examples are, in the plural.
+    """
+
+    name: str
+    load: Callable[..., Any]
+    shape: tuple[int, int, int]
+    classes: tuple[str, ...]
+    noun: str
+
+    @property
+    def size(self) -> str:
+        """The shape in words, as in 1×28×28."""
+        return "×".join(map(str, self.shape))
+
+
+_DIGITS = tuple("0123456789")
+DATA = {
+    entry.name: entry
+    for entry in (
+        DataSet("digits", data.digits, (1, 28, 28), _DIGITS, "digits"),
+        DataSet("mnist", data.mnist, (1, 28, 28), _DIGITS, "digits"),
+        DataSet(
+            "fashion-mnist",
+            data.fashion_mnist,
+            (1, 28, 28),
+            data.FASHION_MNIST_CLASSES,
+            "pictures of clothes",
+        ),
+        DataSet("cifar10", data.cifar10, (3, 32, 32), data.CIFAR10_CLASSES, "colour pictures"),
+    )
+}
+
+
+def choose(what: str, name: str, table: Mapping[str, Any] | Iterable[str]) -> str:
+    """Return `name` if `table` has it, else raise ValueError with what it could have meant."""
+    names = list(table)
+    if name in names:
+        return name
+    near = difflib.get_close_matches(name.lower(), names, 1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise ValueError(f"there is no {what} {name!r}; {hint}choose one of {', '.join(names)}")
+
+
+def data_set(name: str) -> DataSet:
+    """Return the data set called `name`.
+
+    Raises
+    ------
+    ValueError
+        If there is none; the text lists them.
+    """
+    return DATA[choose("data set", name, DATA)]
+
+
+def build(model: str, examples: DataSet, **options: Any) -> Sequential:
+    """Return a network of the zoo, made for the examples of a data set.
+
+    Parameters
+    ----------
+    model : str
+        A name of `numcnn.models.ZOO`.
+    examples : DataSet
+    **options
+        device, dtype, seed of `numcnn.Sequential`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such network, or it takes pictures of another size; the text names those
+        that fit.
+    """
+    network = _made_for(choose("model", model, ZOO), examples, **options)
+    if network.input_shape is not None and network.input_shape[1:] != examples.shape:
+        takes = "×".join(map(str, network.input_shape[1:]))
+        fitting = [
+            name for name in ZOO if _made_for(name, examples).input_shape == (1, *examples.shape)
+        ]
+        raise ValueError(
+            f"{model} takes pictures of {takes} and {examples.name} has {examples.size} "
+            f"(channels×height×width); use --model {' or --model '.join(fitting)}"
+        )
+    return network
+
+
+def _made_for(model: str, examples: DataSet, **options: Any) -> Sequential:
+    maker = ZOO[model]
+    if "input_shape" in inspect.signature(maker).parameters:
+        options["input_shape"] = examples.shape
+    return maker(len(examples.classes), **options)
+
+
+# ---- training -------------------------------------------------------------------------------
+
+
+def optimizer_maker(
+    name: str, lr: float | None = None, momentum: float | None = None
+) -> tuple[Callable[[Any], Optimizer], str]:
+    """Return what makes an optimizer from parameters, and its settings in words.
+
+    Parameters
+    ----------
+    name : {"adam", "sgd"}
+    lr, momentum : float, optional
+        By default as `LEARNING_RATE` and `MOMENTUM` say; only sgd has a momentum.
+
+    Raises
+    ------
+    ValueError
+        If there is no such optimizer, or it can't have these settings.
+    """
+    lr = LEARNING_RATE[choose("optimizer", name, LEARNING_RATE)] if lr is None else lr
+    if not 0 < lr < math.inf:
+        raise ValueError(f"the learning rate must be above 0 and finite, got {lr}")
+    if name == "adam":
+        if momentum is not None:
+            raise ValueError(
+                "--momentum belongs to --optimizer sgd; adam has a momentum of its own"
+            )
+        return functools.partial(Adam, lr=lr), f"adam (lr {lr:g})"
+    momentum = MOMENTUM if momentum is None else momentum
+    if not 0 <= momentum < 1:
+        raise ValueError(f"momentum must be at least 0 and below 1, got {momentum}")
+    words = f"sgd (lr {lr:g}, momentum {momentum:g})"
+    return functools.partial(SGD, lr=lr, momentum=momentum), words
+
+
+def compile_kernels(
+    network: Sequential, examples: DataSet, make_optimizer: Callable[[Any], Optimizer]
+) -> None:
+    """Take one step with a copy of `network`, so that every kernel it needs is compiled.
+
+    Nothing of the network changes, neither weights nor the state of anything random.
+    """
+    x = np.zeros((2, *examples.shape), np.float32)
+    y = np.zeros(2, np.int64)
+    network.copy().fit(x, y, batch_size=2, optimizer=make_optimizer, verbose=False)
+
+
+# ---- weights on disk --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained network and what its weights file says about it.
+
+    Attributes
+    ----------
+    network : Sequential
+    model : str
+        Its name in the zoo.
+    examples : DataSet
+        What it was trained on.
+    metadata : dict of str to str
+        The file's header.
+    """
+
+    network: Sequential
+    model: str
+    examples: DataSet
+    metadata: dict[str, str]
+
+
+def make_folder(folder: Path, plot: bool = False) -> Path:
+    """Make the folder for the results of a training, and return it.
+
+    What would prevent `save` is found now, not after the training.
+
+    Raises
+    ------
+    OSError, ImportError
+        If nothing can be written there, or a plot is wanted without matplotlib.
+    """
+    if plot and importlib.util.find_spec("matplotlib") is None:
+        raise ImportError("--plot needs matplotlib: pip install 'numcnn[plot]'")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError as error:
+        raise OSError(f"results can't be written to {folder}: {error.strerror}") from None
+
+
+def save(
+    folder: Path, run: Run, history: History, plot: bool = False
+) -> Iterator[tuple[str, Path]]:
+    """Write what a training leaves: weights with a header, history, and a plot if wanted.
+
+    Parameters
+    ----------
+    folder : Path
+        Where; it must exist.
+    run : Run
+        Its metadata become the header, with what says what the weights belong to.
+    history : History
+    plot : bool
+        Draw the history; needs matplotlib.
+
+    Yields
+    ------
+    (str, Path)
+        What was written, and where.
+    """
+    header = run.metadata | {
+        "model": run.model,
+        "data": run.examples.name,
+        "classes": json.dumps(run.examples.classes, ensure_ascii=False),
+        "numcnn": version("numcnn"),
+    }
+    run.network.save(folder / WEIGHTS, header)
+    yield "weights", folder / WEIGHTS
+    history.save(folder / HISTORY)
+    yield "history", folder / HISTORY
+    if plot:
+        history.plot(folder / PLOT)
+        yield "plot", folder / PLOT
+
+
+def newest_weights(folder: str | os.PathLike = FOLDER) -> Path:
+    """Return the weights of the latest run in a folder of runs.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there are none.
+    """
+    found = [path for path in Path(folder).glob(f"*/{WEIGHTS}") if path.is_file()]
+    if not found:
+        raise FileNotFoundError(
+            f"there are no weights in {Path(folder)}/; run numcnn train first, or name a "
+            f"weights file"
+        )
+    return max(found, key=lambda path: path.stat().st_mtime)
+
+
+def restore(
+    path: str | os.PathLike,
+    model: str | None = None,
+    examples: str | None = None,
+    device: str = "cpu",
+) -> Run:
+    """Return the network that a weights file belongs to, with its weights.
+
+    Parameters
+    ----------
+    path : path
+        What `numcnn train` wrote.
+    model, examples : str, optional
+        Name of the network and of its data set; by default as the file's header says.
+    device : {"cpu", "cuda", "reference"}
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If the file is missing or damaged, doesn't say what it belongs to, or doesn't fit.
+    """
+    state, metadata = load_weights(path)
+    for option, key, given in (("model", "model", model), ("data", "data", examples)):
+        if given is None and key not in metadata:
+            raise ValueError(f"{path} doesn't say which {option} it belongs to; add --{option}")
+    if metadata.get("model", model) != (model or metadata["model"]):
+        raise ValueError(
+            f"{path} holds the weights of {metadata['model']}, not of {model}; leave --model out"
+        )
+    model = model or metadata["model"]
+    if not all(np.isfinite(array).all() for array in state.values() if array.dtype.kind == "f"):
+        raise ValueError(
+            f"{path} holds numbers that aren't finite, so its training diverged; train anew with "
+            f"a smaller --lr"
+        )
+    known = data_set(metadata["data"] if examples is None else examples)
+    network = build(model, known, device=device, seed=0)
+    try:
+        network.load_state_dict(state)
+    except ValueError as error:
+        raise ValueError(f"{path}, taken as {model} for {known.name}: {error}") from None
+    return Run(network, model, known, metadata)
+
+
+def per_class(classes: tuple[str, ...], labels: np.ndarray, guesses: np.ndarray) -> Any:
+    """Return a table: how many of each class were recognised, and for what others were taken.
+
+    Parameters
+    ----------
+    classes : tuple of str
+    labels, guesses : ndarray of int, shape (N,)
+
+    Returns
+    -------
+    rich.table.Table
+    """
+    table = Table("class")
+    for column in ("examples", "right", "accuracy"):
+        table.add_column(column, justify="right")
+    table.add_column("most often taken for")
+    for number, name in enumerate(classes):
+        guessed = np.bincount(guesses[labels == number], minlength=len(classes))
+        total, right = int(guessed.sum()), int(guessed[number])
+        guessed[number] = 0
+        often = int(guessed.max())
+        times = "once" if often == 1 else f"{often} times"
+        taken_for = f"{classes[int(guessed.argmax())]} ({times})" if often else ""
+        share = f"{right / total:.1%}" if total else ""
+        table.add_row(name, f"{total:,}", f"{right:,}", share, taken_for)
+    return table
