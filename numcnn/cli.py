@@ -12,98 +12,43 @@ import json
 import os
 import sys
 import time
-import traceback
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
 from rich.console import Console
-from typer.core import TyperGroup
 
-from . import __version__, runs
-from .device import DeviceError
+from . import __version__, recipe, runs
+from .cli_errors import Commands
+from .cli_options import (
+    DATA_SETS,
+    MODELS,
+    BatchSize,
+    Data,
+    Device,
+    Epochs,
+    FileData,
+    FileModel,
+    LearningRate,
+    Limit,
+    Model,
+    Momentum,
+    Optimizer,
+    Output,
+    Schedule,
+    Seed,
+    Shift,
+)
+from .data import DataLoader
 from .losses import CrossEntropyLoss
 from .models import ZOO
 
 __all__ = ["app", "main"]
 
-EPOCHS = 4
+EPOCHS = 5
 BATCH_SIZE = 64
 SLOW = 2.0  # seconds of compiling that are worth a line
-
-MODELS, DATA_SETS, DEVICES = "|".join(ZOO), "|".join(runs.DATA), "cpu|cuda|reference"
-AS_FILE = "by default as the weights file says."
-Model = Annotated[str, typer.Option(metavar=MODELS, help="The network.")]
-Data = Annotated[str, typer.Option(metavar=DATA_SETS, help="What it is to learn.")]
-FileModel = Annotated[str | None, typer.Option(metavar=MODELS, help=f"The network; {AS_FILE}")]
-FileData = Annotated[str | None, typer.Option(metavar=DATA_SETS, help=f"The data set; {AS_FILE}")]
-Epochs = Annotated[int, typer.Option(min=1, help="How often to go through the data.")]
-BatchSize = Annotated[int, typer.Option(min=1, help="Examples taken at a time.")]
-Optimizer = Annotated[str, typer.Option(metavar="adam|sgd", help="How a gradient becomes a step.")]
-LearningRate = Annotated[
-    float | None, typer.Option(help="Learning rate; by default 0.001 for adam, 0.01 for sgd.")
-]
-Momentum = Annotated[float | None, typer.Option(help=f"For sgd alone; by default {runs.MOMENTUM}.")]
-Device = Annotated[
-    str,
-    typer.Option(metavar=DEVICES, help="All cores, an NVIDIA GPU, or plain Python (slow)."),
-]
-Seed = Annotated[int, typer.Option(min=0, help="Decides whatever is drawn at random.")]
-Limit = Annotated[int | None, typer.Option(min=1, help="Use the first N examples only.")]
-Output = Annotated[
-    Path | None, typer.Option(help="Folder for the results; by default runs/MODEL-DATA.")
-]
-
-
-class Commands(TyperGroup):
-    """Commands whose expected errors become one sentence and an exit code."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Take ``--debug`` anywhere on the line, not before the command alone."""
-        if "--debug" in args:
-            args = ["--debug", *(arg for arg in args if arg != "--debug")]
-        return super().parse_args(ctx, args)
-
-    def invoke(self, ctx: Any) -> Any:
-        """Run the command that was asked for."""
-        try:
-            with _plain_warnings():
-                return super().invoke(ctx)
-        except BrokenPipeError:  # who reads our output has seen enough; typer ends quietly
-            raise
-        except (ValueError, TypeError, OSError, DeviceError, ImportError) as error:
-            if ctx.params.get("debug"):
-                traceback.print_exc()
-            typer.echo(f"numcnn: {_sentence(error)}", err=True)
-            raise typer.Exit(2) from None
-        except KeyboardInterrupt:
-            typer.echo("numcnn: stopped by Ctrl-C", err=True)
-            raise typer.Exit(130) from None
-
-
-def _sentence(error: Exception) -> str:
-    """Return what an error says, without the number that the system gives it."""
-    if isinstance(error, OSError) and error.strerror and error.filename:
-        return f"{error.filename}: {error.strerror.lower()}"
-    return str(error)
-
-
-@contextlib.contextmanager
-def _plain_warnings() -> Iterator[None]:
-    """Show a warning as one line without source code, and those of one place once."""
-    seen = set()
-
-    def show(message: Any, category: Any, filename: str, lineno: int, *_: Any) -> None:
-        if (filename, lineno) not in seen:
-            seen.add((filename, lineno))
-            typer.echo(f"numcnn: warning: {message}", err=True)
-
-    with warnings.catch_warnings():
-        warnings.showwarning = show  # type: ignore[assignment]
-        yield
 
 
 app = typer.Typer(
@@ -146,6 +91,8 @@ def train(
     optimizer: Optimizer = "adam",
     lr: LearningRate = None,
     momentum: Momentum = None,
+    schedule: Schedule = "one-cycle",
+    shift: Shift = None,
     device: Device = "cpu",
     seed: Seed = 0,
     limit: Limit = None,
@@ -158,14 +105,15 @@ def train(
 
     [bold]Examples[/bold]
 
-      numcnn train
+    [cyan]numcnn train[/cyan]
 
-      numcnn train --model mlp --epochs 10 --plot
+    [cyan]numcnn train --model mlp --epochs 10 --plot[/cyan]
 
-      numcnn train --data cifar10 --model cifar-demo --optimizer sgd --lr 0.005
+    [cyan]numcnn train --data cifar10 --model cifar-demo --optimizer sgd --lr 0.03[/cyan]
     """
     examples = runs.data_set(data)
-    make_optimizer, steps = runs.optimizer_maker(optimizer, lr, momentum)
+    make_optimizer, steps = recipe.optimizer_maker(optimizer, lr, momentum)
+    make_schedule = recipe.schedule_maker(schedule)
     network = runs.build(model, examples, device=device, seed=seed)
     folder = runs.make_folder(output or runs.FOLDER / f"{model}-{data}", plot)
     (x, y), (x_test, y_test) = examples.load()
@@ -175,15 +123,26 @@ def train(
     count = sum(parameter.size for parameter in network.parameters())
     typer.echo(f"model   {model}, {count:,} parameters")
     typer.echo(f"data    {len(x):,} {examples.noun} to train on, {len(x_test):,} to test")
+    shift = recipe.default_shift(network) if shift is None else shift
     times = "once" if epochs == 1 else f"{epochs} times"
     typer.echo(f"plan    {times} through them, {batch_size} at a time, {steps}, seed {seed}")
+    if shift:
+        typer.echo(f"        pictures moved by up to {shift} pixels at random, to be seen anew")
     _get_ready(network, examples, make_optimizer)
-    history = network.fit(x, y, epochs, batch_size, optimizer=make_optimizer)
-    accuracy = network.evaluate(x_test, y_test).accuracy
-    assert accuracy is not None
+    transform = recipe.transform_maker(examples, shift)
+    history = network.fit(
+        DataLoader(x, y, batch_size, shuffle=True, seed=seed, transform=transform),
+        epochs=epochs,
+        optimizer=make_optimizer,
+        scheduler=make_schedule,
+    )
     figures = {"epochs": epochs, "batch_size": batch_size, "optimizer": steps, "seed": seed}
-    figures |= {"examples": len(x), "test_examples": len(x_test), "test_accuracy": accuracy}
+    figures |= {"schedule": schedule, "shift": shift, "examples": len(x)}
+    figures |= {"mean": list(examples.mean), "std": list(examples.std)}
     run = runs.Run(network, model, examples, {key: str(figures[key]) for key in figures})
+    accuracy = network.evaluate(run.normalize(x_test), y_test).accuracy
+    assert accuracy is not None
+    run.metadata.update(test_examples=str(len(x_test)), test_accuracy=str(accuracy))
     for what, path in runs.save(folder, run, history, plot):
         typer.echo(f"{what}: {path}")
     typer.echo(f"test accuracy: {accuracy:.1%}")
@@ -209,7 +168,7 @@ def _get_ready(network: Any, examples: runs.DataSet, make_optimizer: Any) -> Non
         typer.echo("The kernels are compiled first, which takes about half a minute, once.")
     started = time.perf_counter()
     with _console().status("Compiling kernels…"):
-        runs.compile_kernels(network, examples, make_optimizer)
+        recipe.compile_kernels(network, examples, make_optimizer)
     if (seconds := time.perf_counter() - started) > SLOW:
         typer.echo(f"kernels compiled in {seconds:.0f} s")
 
@@ -229,9 +188,9 @@ def evaluate(
 
     [bold]Examples[/bold]
 
-      numcnn evaluate
+    [cyan]numcnn evaluate[/cyan]
 
-      numcnn evaluate runs/lenet-digits/weights.safetensors --data mnist
+    [cyan]numcnn evaluate runs/lenet-digits/weights.safetensors --data mnist[/cyan]
     """
     weights = weights or runs.newest_weights()
     run = runs.restore(weights, model, data, device)
@@ -240,7 +199,7 @@ def evaluate(
     typer.echo(f"weights: {weights}")
     what = f"{len(x):,} {run.examples.noun} of the test set of {run.examples.name}"
     typer.echo(f"{run.model} on {what}")
-    scores = run.network.predict(x, batch_size)
+    scores = run.network.predict(run.normalize(x), batch_size)
     loss = CrossEntropyLoss().to("reference" if device == "reference" else "cpu")(scores, y)
     guesses = np.argmax(scores, axis=1)
     _console().print(runs.per_class(run.examples.classes, y, guesses))
@@ -272,9 +231,9 @@ def predict(
 
     [bold]Examples[/bold]
 
-      numcnn predict seven.png
+    [cyan]numcnn predict seven.png[/cyan]
 
-      numcnn predict scans/*.jpg --weights runs/mlp-digits/weights.safetensors
+    [cyan]numcnn predict scans/*.jpg --weights runs/mlp-digits/weights.safetensors[/cyan]
     """
     from . import digit
 
@@ -282,7 +241,8 @@ def predict(
     examples = run.examples
     is_digit = examples.noun == "digits"
     pictures = [digit.prepare(path, examples.shape, invert, is_digit) for path in images]
-    scores = run.network.predict(np.stack([picture.x for picture in pictures]))
+    x = np.stack([picture.x for picture in pictures])
+    scores = run.network.predict(run.normalize(x))
     console = _console()
     for path, picture, share in zip(images, pictures, digit.softmax(scores), strict=True):
         best = int(share.argmax())
@@ -313,9 +273,9 @@ def gradcheck(
 
     [bold]Examples[/bold]
 
-      numcnn gradcheck
+    [cyan]numcnn gradcheck[/cyan]
 
-      numcnn gradcheck --layer conv2d --device reference
+    [cyan]numcnn gradcheck --layer conv2d --device reference[/cyan]
     """
     from . import gradcheck_all
 
@@ -343,9 +303,9 @@ def summary(
 
     [bold]Examples[/bold]
 
-      numcnn summary lenet
+    [cyan]numcnn summary lenet[/cyan]
 
-      numcnn summary mlp --data cifar10
+    [cyan]numcnn summary mlp --data cifar10[/cyan]
     """
     if data is None:
         network = ZOO[runs.choose("model", model, ZOO)]()
@@ -365,9 +325,9 @@ def doctor(
 
     [bold]Examples[/bold]
 
-      numcnn doctor
+    [cyan]numcnn doctor[/cyan]
 
-      numcnn doctor --json
+    [cyan]numcnn doctor --json[/cyan]
     """
     from . import doctor as examine
 

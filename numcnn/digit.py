@@ -89,7 +89,7 @@ def prepare(
         notes = ["inverted as asked"] * bool(invert)
         notes += [] if fits else [f"cut and scaled to {width}×{height}"]
         return Picture(np.ascontiguousarray(x, np.float32), tuple(notes))
-    ink, notes = _ink(pixels @ LUMA, invert, Path(path))
+    ink, notes = _ink(_grey(pixels), invert, Path(path))
     if not fits:
         ink = _fit(_even(ink, Path(path)), height, width, digit)
         notes.append(f"fitted into {width}×{height}" + " as MNIST's digits are" * digit)
@@ -146,6 +146,12 @@ def _levels(image: Image.Image, kind: str | None) -> np.ndarray:
         low, high = min(0.0, float(values.min())), max(float(values.max()), 1.0)
     grey = ((values - low) / (high - low)).astype(np.float32)
     return np.repeat(grey[..., None], 3, axis=2)
+
+
+def _grey(pixels: np.ndarray) -> np.ndarray:
+    """Return how bright each pixel looks; what is grey already stays as it is, to the last bit."""
+    first = pixels[..., 0]
+    return first if (pixels == first[..., None]).all() else pixels @ LUMA
 
 
 def _opaque(image: Image.Image) -> Image.Image:

@@ -141,7 +141,11 @@ class Sequential(Chain):
         if isinstance(x, DataLoader):
             if y is not None:
                 raise TypeError("a DataLoader brings its own targets; leave y out")
+            if x.y is None:
+                raise TypeError("fit needs targets, and this DataLoader has none")
             loader = x
+            if loader.transform is None:  # a transform may change the shape of the pictures
+                training.check_data(self, loss, loader.x, loader.y)
         else:
             if y is None:
                 raise TypeError("fit(x, y) needs the targets y")

@@ -7,11 +7,9 @@ for predictions without being told what it is.
 from __future__ import annotations
 
 import difflib
-import functools
 import importlib.util
 import inspect
 import json
-import math
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -28,7 +26,6 @@ from .checkpoint import load_weights
 from .history import History
 from .model import Sequential
 from .models import ZOO
-from .optim import SGD, Adam, Optimizer
 
 __all__ = [
     "DATA",
@@ -36,11 +33,9 @@ __all__ = [
     "Run",
     "build",
     "choose",
-    "compile_kernels",
     "data_set",
     "make_folder",
     "newest_weights",
-    "optimizer_maker",
     "per_class",
     "restore",
     "save",
@@ -50,8 +45,6 @@ WEIGHTS = "weights.safetensors"
 HISTORY = "history.json"
 PLOT = "history.png"
 FOLDER = Path("runs")
-LEARNING_RATE = {"adam": 1e-3, "sgd": 1e-2}
-MOMENTUM = 0.9
 
 
 @dataclass(frozen=True)
@@ -68,6 +61,10 @@ class DataSet:
     classes : tuple of str
     noun : str
         What the examples are, in the plural.
+    mean, std : tuple of float
+        Mean and standard deviation of each channel over the training set. Networks get
+        ``(x - mean) / std``: numbers around 0 let them learn faster (LeCun et al., "Efficient
+        BackProp", 1998).
     """
 
     name: str
@@ -75,6 +72,8 @@ class DataSet:
     shape: tuple[int, int, int]
     classes: tuple[str, ...]
     noun: str
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
 
     @property
     def size(self) -> str:
@@ -86,16 +85,26 @@ _DIGITS = tuple("0123456789")
 DATA = {
     entry.name: entry
     for entry in (
-        DataSet("digits", data.digits, (1, 28, 28), _DIGITS, "digits"),
-        DataSet("mnist", data.mnist, (1, 28, 28), _DIGITS, "digits"),
+        DataSet("digits", data.digits, (1, 28, 28), _DIGITS, "digits", (0.1307,), (0.3081,)),
+        DataSet("mnist", data.mnist, (1, 28, 28), _DIGITS, "digits", (0.1307,), (0.3081,)),
         DataSet(
             "fashion-mnist",
             data.fashion_mnist,
             (1, 28, 28),
             data.FASHION_MNIST_CLASSES,
             "pictures of clothes",
+            (0.2860,),
+            (0.3530,),
         ),
-        DataSet("cifar10", data.cifar10, (3, 32, 32), data.CIFAR10_CLASSES, "colour pictures"),
+        DataSet(
+            "cifar10",
+            data.cifar10,
+            (3, 32, 32),
+            data.CIFAR10_CLASSES,
+            "colour pictures",
+            (0.4914, 0.4822, 0.4465),
+            (0.2470, 0.2435, 0.2616),
+        ),
     )
 }
 
@@ -158,53 +167,6 @@ def _made_for(model: str, examples: DataSet, **options: Any) -> Sequential:
     return maker(len(examples.classes), **options)
 
 
-# ---- training -------------------------------------------------------------------------------
-
-
-def optimizer_maker(
-    name: str, lr: float | None = None, momentum: float | None = None
-) -> tuple[Callable[[Any], Optimizer], str]:
-    """Return what makes an optimizer from parameters, and its settings in words.
-
-    Parameters
-    ----------
-    name : {"adam", "sgd"}
-    lr, momentum : float, optional
-        By default as `LEARNING_RATE` and `MOMENTUM` say; only sgd has a momentum.
-
-    Raises
-    ------
-    ValueError
-        If there is no such optimizer, or it can't have these settings.
-    """
-    lr = LEARNING_RATE[choose("optimizer", name, LEARNING_RATE)] if lr is None else lr
-    if not 0 < lr < math.inf:
-        raise ValueError(f"the learning rate must be above 0 and finite, got {lr}")
-    if name == "adam":
-        if momentum is not None:
-            raise ValueError(
-                "--momentum belongs to --optimizer sgd; adam has a momentum of its own"
-            )
-        return functools.partial(Adam, lr=lr), f"adam (lr {lr:g})"
-    momentum = MOMENTUM if momentum is None else momentum
-    if not 0 <= momentum < 1:
-        raise ValueError(f"momentum must be at least 0 and below 1, got {momentum}")
-    words = f"sgd (lr {lr:g}, momentum {momentum:g})"
-    return functools.partial(SGD, lr=lr, momentum=momentum), words
-
-
-def compile_kernels(
-    network: Sequential, examples: DataSet, make_optimizer: Callable[[Any], Optimizer]
-) -> None:
-    """Take one step with a copy of `network`, so that every kernel it needs is compiled.
-
-    Nothing of the network changes, neither weights nor the state of anything random.
-    """
-    x = np.zeros((2, *examples.shape), np.float32)
-    y = np.zeros(2, np.int64)
-    network.copy().fit(x, y, batch_size=2, optimizer=make_optimizer, verbose=False)
-
-
 # ---- weights on disk --------------------------------------------------------------------------
 
 
@@ -227,6 +189,13 @@ class Run:
     model: str
     examples: DataSet
     metadata: dict[str, str]
+
+    def normalize(self, x: np.ndarray) -> np.ndarray:
+        """Return pictures (N, C, H, W) as the network saw them in training."""
+        if "mean" not in self.metadata or "std" not in self.metadata:
+            return x
+        mean, std = (json.loads(self.metadata[key]) for key in ("mean", "std"))
+        return data.normalize(mean, std)(x)
 
 
 def make_folder(folder: Path, plot: bool = False) -> Path:

@@ -1,9 +1,9 @@
-"""normalize(): the arithmetic, the channels and the refusals."""
+"""normalize() and random_shift(): the arithmetic and the refusals."""
 
 import numpy as np
 import pytest
 
-from numcnn.data import normalize
+from numcnn.data import normalize, random_shift
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
@@ -64,3 +64,42 @@ def test_refusals(mean, std, sentence):
 def test_another_number_of_channels(shape):
     with pytest.raises(ValueError, match="normalize has 3 channels; got a batch of shape"):
         normalize([0, 0, 0], 1)(np.zeros(shape))
+
+
+def test_random_shift_moves_each_picture_as_a_whole():
+    rng = np.random.default_rng(0)
+    xb = rng.integers(1, 9, (40, 2, 5, 6)).astype(np.float32)
+    moved = random_shift(2)(xb, np.random.default_rng(1))
+    assert moved.shape == xb.shape
+    assert moved.dtype == xb.dtype
+    distances = set()
+    for before, after in zip(xb, moved, strict=True):
+        found = []
+        for down in range(-2, 3):
+            for right in range(-2, 3):
+                expected = np.zeros_like(before)
+                expected[:, max(down, 0) : 5 + down, max(right, 0) : 6 + right] = before[
+                    :, max(-down, 0) : 5 - down, max(-right, 0) : 6 - right
+                ]
+                if np.array_equal(after, expected):
+                    found.append((down, right))
+        assert len(found) == 1
+        distances.add(found[0])
+    assert len(distances) > 15  # of the 25 that are equally likely
+
+
+def test_random_shift_follows_its_generator_and_leaves_the_batch_alone():
+    xb = np.random.default_rng(0).random((8, 1, 4, 4))
+    before = xb.copy()
+    first, second, other = (random_shift(1)(xb, np.random.default_rng(k)) for k in (5, 5, 6))
+    np.testing.assert_array_equal(first, second)
+    assert not np.array_equal(first, other)
+    np.testing.assert_array_equal(xb, before)
+    np.testing.assert_array_equal(random_shift(0)(xb, np.random.default_rng(0)), xb)
+
+
+def test_random_shift_refuses_what_makes_no_sense():
+    with pytest.raises(ValueError, match="0 or more"):
+        random_shift(-1)
+    with pytest.raises(ValueError, match=r"got shape \(3, 4\)"):
+        random_shift(1)(np.zeros((3, 4)), np.random.default_rng(0))

@@ -12,7 +12,7 @@ from numcnn.data.datasets import (
 from numcnn.data.download import DownloadError, fetch
 from numcnn.data.idx import read_idx, write_idx
 from numcnn.data.loader import DataLoader
-from numcnn.data.transforms import normalize
+from numcnn.data.transforms import normalize, random_shift
 
 __all__ = [
     "CIFAR10_CLASSES",
@@ -25,6 +25,7 @@ __all__ = [
     "fetch",
     "mnist",
     "normalize",
+    "random_shift",
     "read_cifar10",
     "read_idx",
     "write_idx",

@@ -59,3 +59,44 @@ def _for_channels(values, xb, dtype):
             "whose channels are axis 1"
         )
     return values.reshape(-1, *(1,) * (xb.ndim - 2))
+
+
+def random_shift(pixels: int) -> Callable:
+    """Make a transform that moves each picture by up to `pixels` in both directions.
+
+    What moves in is 0. A digit that stands a little elsewhere is still that digit; a network
+    that is shown so learns it.
+
+    Parameters
+    ----------
+    pixels : int
+        Largest distance, 0 or more.
+
+    Returns
+    -------
+    callable
+        ``transform(xb, rng)``: `xb` has shape (N, C, H, W); the result is a new array. Every
+        distance from -pixels to pixels is as likely, down and to the right independently.
+
+    Raises
+    ------
+    ValueError
+        Here, if `pixels` is negative; in the transform, if `xb` holds no pictures.
+    """
+    if pixels < 0:
+        raise ValueError(f"pixels must be 0 or more; got {pixels}")
+
+    def transform(xb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        if xb.ndim != 4:
+            raise ValueError(f"random_shift takes pictures (N, C, H, W); got shape {xb.shape}")
+        count, _, height, width = xb.shape
+        framed = np.pad(xb, ((0, 0), (0, 0), (pixels, pixels), (pixels, pixels)))
+        down, right = rng.integers(0, 2 * pixels + 1, (2, count))
+        rows = down[:, None] + np.arange(height)
+        columns = right[:, None] + np.arange(width)
+        example = np.arange(count)[:, None, None]
+        # advanced indices around a slice put the channels last; back to (N, C, H, W)
+        shifted = framed[example, :, rows[:, :, None], columns[:, None, :]]
+        return np.ascontiguousarray(shifted.transpose(0, 3, 1, 2))
+
+    return transform

@@ -1,0 +1,52 @@
+"""The options of the command line that several commands share, or that need many words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import recipe, runs
+from .models import ZOO
+
+MODELS, DATA_SETS, DEVICES = "|".join(ZOO), "|".join(runs.DATA), "cpu|cuda|reference"
+AS_FILE = "by default as the weights file says."
+Model = Annotated[str, typer.Option(metavar=MODELS, help="The network.")]
+Data = Annotated[str, typer.Option(metavar=DATA_SETS, help="What it is to learn.")]
+FileModel = Annotated[str | None, typer.Option(metavar=MODELS, help=f"The network; {AS_FILE}")]
+FileData = Annotated[str | None, typer.Option(metavar=DATA_SETS, help=f"The data set; {AS_FILE}")]
+Epochs = Annotated[int, typer.Option(min=1, help="How often to go through the data.")]
+BatchSize = Annotated[int, typer.Option(min=1, help="Examples taken at a time.")]
+Optimizer = Annotated[str, typer.Option(metavar="adam|sgd", help="How a gradient becomes a step.")]
+LearningRate = Annotated[
+    float | None,
+    typer.Option(help="The highest learning rate; by default 0.003 for adam, 0.05 for sgd."),
+]
+Momentum = Annotated[
+    float | None, typer.Option(help=f"For sgd alone; by default {recipe.MOMENTUM}.")
+]
+Schedule = Annotated[
+    str,
+    typer.Option(
+        metavar="one-cycle|constant",
+        help="Let the learning rate rise and fall once, or keep it.",
+    ),
+]
+Shift = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        help="Move training pictures at random by up to so many pixels; by default 2, "
+        "or 0 for a network without convolutions.",
+    ),
+]
+Device = Annotated[
+    str,
+    typer.Option(metavar=DEVICES, help="All cores, an NVIDIA GPU, or plain Python (slow)."),
+]
+Seed = Annotated[int, typer.Option(min=0, help="Decides whatever is drawn at random.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Use the first N examples only.")]
+Output = Annotated[
+    Path | None, typer.Option(help="Folder for the results; by default runs/MODEL-DATA.")
+]

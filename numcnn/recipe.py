@@ -1,0 +1,113 @@
+"""How ``numcnn train`` trains: optimizer, learning rate over time, pictures moved about."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from . import data
+from .layers import Conv2d
+from .model import Sequential
+from .optim import SGD, Adam, Optimizer
+from .runs import DataSet, choose
+from .schedulers import OneCycleLR
+
+__all__ = [
+    "compile_kernels",
+    "default_shift",
+    "optimizer_maker",
+    "schedule_maker",
+    "transform_maker",
+]
+
+LEARNING_RATE = {"adam": 3e-3, "sgd": 5e-2}
+MOMENTUM = 0.9
+
+
+def optimizer_maker(
+    name: str, lr: float | None = None, momentum: float | None = None
+) -> tuple[Callable[[Any], Optimizer], str]:
+    """Return what makes an optimizer from parameters, and its settings in words.
+
+    Parameters
+    ----------
+    name : {"adam", "sgd"}
+    lr, momentum : float, optional
+        By default as `LEARNING_RATE` and `MOMENTUM` say; only sgd has a momentum.
+
+    Raises
+    ------
+    ValueError
+        If there is no such optimizer, or it can't have these settings.
+    """
+    lr = LEARNING_RATE[choose("optimizer", name, LEARNING_RATE)] if lr is None else lr
+    if not 0 < lr < math.inf:
+        raise ValueError(f"the learning rate must be above 0 and finite, got {lr}")
+    if name == "adam":
+        if momentum is not None:
+            raise ValueError(
+                "--momentum belongs to --optimizer sgd; adam has a momentum of its own"
+            )
+        return functools.partial(Adam, lr=lr), f"adam (lr {lr:g})"
+    momentum = MOMENTUM if momentum is None else momentum
+    if not 0 <= momentum < 1:
+        raise ValueError(f"momentum must be at least 0 and below 1, got {momentum}")
+    words = f"sgd (lr {lr:g}, momentum {momentum:g})"
+    return functools.partial(SGD, lr=lr, momentum=momentum), words
+
+
+def schedule_maker(name: str) -> Callable[[Optimizer, int], Any] | None:
+    """Return what makes a learning-rate schedule for so many steps; None for a constant rate.
+
+    Raises
+    ------
+    ValueError
+        If `name` is neither "one-cycle" nor "constant".
+    """
+    if choose("schedule", name, ("one-cycle", "constant")) == "constant":
+        return None
+    return lambda optimizer, steps: OneCycleLR(optimizer, optimizer.lr, steps)
+
+
+def compile_kernels(
+    network: Sequential, examples: DataSet, make_optimizer: Callable[[Any], Optimizer]
+) -> None:
+    """Take one step with a copy of `network`, so that every kernel it needs is compiled.
+
+    Nothing of the network changes, neither weights nor the state of anything random.
+    """
+    x = np.zeros((2, *examples.shape), np.float32)
+    y = np.zeros(2, np.int64)
+    network.copy().fit(x, y, batch_size=2, optimizer=make_optimizer, verbose=False)
+
+
+def default_shift(network: Sequential) -> int:
+    """Return by how many pixels training pictures are moved: 2 if the network has convolutions.
+
+    A network without them treats each pixel on its own and needs far longer to learn that a
+    digit may stand elsewhere.
+    """
+    return 2 if any(isinstance(layer, Conv2d) for layer in network.layers()) else 0
+
+
+def transform_maker(examples: DataSet, shift: int) -> Callable[..., np.ndarray]:
+    """Return the transform of a training batch: move each picture, then normalise.
+
+    Parameters
+    ----------
+    examples : DataSet
+        Gives mean and standard deviation.
+    shift : int
+        Largest distance, in pixels, by which a picture is moved.
+    """
+    move = data.random_shift(shift)
+    normalize = data.normalize(examples.mean, examples.std)
+
+    def transform(xb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return normalize(move(xb, rng))
+
+    return transform
