@@ -49,7 +49,7 @@ class TrainingProgress:
                 BarColumn(bar_width=24),
                 MofNCompleteColumn(),
                 TextColumn("{task.fields[figures]}"),
-                TimeRemainingColumn(compact=True),
+                TimeRemainingColumn(compact=True, elapsed_when_finished=True),
                 console=self.console,
             )
             self._bar.start()

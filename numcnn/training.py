@@ -45,6 +45,19 @@ class Evaluation(NamedTuple):
 
 
 @contextlib.contextmanager
+def _without_input_gradient(model: Layer) -> Iterator[None]:
+    """Spare the gradient that a training step throws away: that of the pictures themselves."""
+    first = model
+    while isinstance(first, Chain) and len(first):
+        first = first[0]
+    first.input_gradient = False
+    try:
+        yield
+    finally:
+        first.input_gradient = True
+
+
+@contextlib.contextmanager
 def _mode(model: Layer, training: bool) -> Iterator[None]:
     """Set training or evaluation for a while; afterwards every layer is as it was."""
     before = [(layer, layer.training) for layer in model.layers()]
@@ -114,7 +127,8 @@ def fit(
     loss.to(model.device.name)
     history = History()
     callbacks = list(callbacks)
-    with _mode(model, True), TrainingProgress(epochs, len(loader), verbose) as progress:
+    progress = TrainingProgress(epochs, len(loader), verbose)
+    with _mode(model, True), _without_input_gradient(model), progress:
         for epoch in range(epochs):
             progress.start_epoch(epoch)
             figures = _epoch(model, loader, loss, (optimizer, scheduler), history, progress, epoch)
@@ -149,7 +163,7 @@ def _epoch(
         scores = model.forward(to_device(model, xb))
         target = yb if loss.takes_labels else to_device(model, yb)
         value = loss(scores, target)
-        if not math.isfinite(value):
+        if not math.isfinite(value) and all(map(math.isfinite, history.batch_losses)):
             warnings.warn(
                 f"the loss of epoch {epoch + 1}, batch {batch} is {value}; a smaller learning "
                 f"rate, or data without NaN and infinity, would help",

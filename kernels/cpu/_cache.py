@@ -16,6 +16,7 @@ import functools
 import hashlib
 import os
 import pickle
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -40,6 +41,7 @@ SETTINGS = (
     "CPU_FEATURES",
 )
 GENERATIONS_KEPT = 4
+OUR_FOLDER = re.compile("[0-9a-f]{16}")
 
 
 def enabled():
@@ -69,7 +71,9 @@ def folder():
     with contextlib.suppress(OSError):
         here.mkdir(parents=True, exist_ok=True)
         os.utime(here)
-        versions = sorted(root().iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
+        # whatever else lies there, by accident or because a user chose that folder, isn't ours
+        ours = [path for path in root().iterdir() if OUR_FOLDER.fullmatch(path.name)]
+        versions = sorted(ours, key=lambda path: path.stat().st_mtime, reverse=True)
         for old in versions[GENERATIONS_KEPT:]:
             shutil.rmtree(old, ignore_errors=True)
     return here

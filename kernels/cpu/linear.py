@@ -1,69 +1,41 @@
-"""Fully connected layer, the loops of ``reference/linear.py`` on every core.
+"""Fully connected layer: chooses the file that computes it fastest.
 
-The arithmetic is the reference's; what changes is the order in which memory is walked.
-``weight`` is the large array (LeNet: 1.2 million numbers), so each nest reads it in an order
-that lets a piece of it stay in cache while the whole batch uses it:
-
-- forward: a thread owns output features co; one row of weight meets every row of x;
-- backward_input: a thread owns pieces of 256 input features ci, adding up scaled rows of weight;
-- backward_weight: a thread owns output features co, adding up scaled rows of x.
-
-Within what a thread owns, the order of every sum is fixed, so results don't depend on the
-number of threads. Shapes and letters as in ``reference/linear.py``; every output array is
-overwritten.
+``linear_loops.py``
+    The loops of ``reference/linear.py`` on every core. Any type, any shape.
+``linear_direct.py``
+    The same sums, kept in vector registers. Float32, and wide enough to fill vectors.
 """
 
-from ._jit import helper, kernel, prange
+import numpy as np
+from numba.core import config
+
+from . import _simd, linear_direct, linear_loops
 from ._reduce import sum_channels
 
-PIECE = 256
+
+def choose(dtype, rows, features_in, features_out):
+    """Return the module that serves a layer of this type and size."""
+    fits = rows > 0 and features_in >= _simd.SPAN and features_out >= _simd.ROWS
+    if dtype == np.float32 and fits and not config.DISABLE_JIT:
+        return linear_direct
+    return linear_loops
 
 
-@helper
-def _dot(a, b):
-    """Return the sum of a[i] * b[i]."""
-    total = a.dtype.type(0)
-    for i in range(a.size):
-        total += a[i] * b[i]
-    return total
-
-
-@helper
-def _add_scaled(target, source, factor):
-    """target[i] += factor * source[i]."""
-    for i in range(target.size):
-        target[i] += factor * source[i]
-
-
-@kernel
 def linear_forward(x, weight, bias, y):
-    """Write y; a thread owns output features co."""
-    for co in prange(y.shape[1]):
-        for n in range(y.shape[0]):
-            y[n, co] = bias[co] + _dot(x[n], weight[co])
+    """Write y; the chosen file says how."""
+    choose(x.dtype, x.shape[0], weight.shape[1], weight.shape[0]).linear_forward(x, weight, bias, y)
 
 
-@kernel
 def linear_backward_input(dy, weight, dx):
-    """Write dx; a thread owns pieces of the input features ci."""
-    for piece in prange((dx.shape[1] + PIECE - 1) // PIECE):
-        begin = piece * PIECE
-        end = min(begin + PIECE, dx.shape[1])
-        for n in range(dx.shape[0]):
-            for ci in range(begin, end):
-                dx[n, ci] = 0
-            for co in range(dy.shape[1]):
-                _add_scaled(dx[n, begin:end], weight[co, begin:end], dy[n, co])
+    """Write dx; the chosen file says how."""
+    choose(dy.dtype, dy.shape[0], weight.shape[1], weight.shape[0]).linear_backward_input(
+        dy, weight, dx
+    )
 
 
-@kernel
 def linear_backward_weight(dy, x, dweight):
-    """Write dweight; a thread owns output features co."""
-    for co in prange(dweight.shape[0]):
-        for ci in range(dweight.shape[1]):
-            dweight[co, ci] = 0
-        for n in range(dy.shape[0]):
-            _add_scaled(dweight[co], x[n], dy[n, co])
+    """Write dweight; the chosen file says how."""
+    choose(dy.dtype, dy.shape[0], x.shape[1], dy.shape[1]).linear_backward_weight(dy, x, dweight)
 
 
 def linear_backward_bias(dy, dbias):

@@ -1,9 +1,8 @@
 """Max pooling, the loops of ``reference/max_pool2d.py`` on every core.
 
 A thread owns whole planes (n, c), in both directions: windows that overlap send their gradients
-to pixels of one plane only, so scattering inside a plane can't meet another thread. Forward turns the nest
-around: for a tap (kh, kw) a whole row of windows compares at once, over the range of ow in which
-that tap lies inside the picture.
+to pixels of one plane only, so scattering inside a plane can't meet another thread. The tests
+for padding become the ends of the loops over kh and kw.
 
 Shapes and letters as in ``reference/max_pool2d.py``; every output array is overwritten.
 """
@@ -12,18 +11,49 @@ from ._jit import helper, kernel, prange
 
 
 @helper
-def _compete(row, step, position, best, winner):
-    """Let one pixel of each window of a row of windows compete with the best so far.
+def _taps_inside(start, kernel, dilation, size):
+    """Return the range of taps k for which 0 <= start + k * dilation < size."""
+    if start >= 0 and start + (kernel - 1) * dilation < size:
+        return 0, kernel
+    first = max(0, (dilation - 1 - start) // dilation)
+    return first, min(kernel, (size - start + dilation - 1) // dilation)
 
-    ``winner`` is -1 where no pixel has competed yet. Choices instead of branches, so that the
-    compiler can compare several windows at once.
-    """
-    for i in range(best.size):
-        value = row[i * step]
-        first_nan = (value != value) & (best[i] == best[i])
-        wins = (winner[i] < 0) | (value > best[i]) | first_nan
-        best[i] = value if wins else best[i]
-        winner[i] = position + i * step if wins else winner[i]
+
+@helper
+def _pool_plane(
+    x,
+    kernel_h,
+    kernel_w,
+    stride_h,
+    stride_w,
+    pad_top,
+    pad_left,
+    dilation_h,
+    dilation_w,
+    y,
+    argmax,
+):
+    """Write one plane of y and argmax."""
+    height, width = x.shape
+    for oh in range(y.shape[0]):
+        top = oh * stride_h - pad_top
+        first_kh, end_kh = _taps_inside(top, kernel_h, dilation_h, height)
+        for ow in range(y.shape[1]):
+            left = ow * stride_w - pad_left
+            first_kw, end_kw = _taps_inside(left, kernel_w, dilation_w, width)
+            best = x.dtype.type(0)
+            winner = -1
+            for kh in range(first_kh, end_kh):
+                ih = top + kh * dilation_h
+                for kw in range(first_kw, end_kw):
+                    iw = left + kw * dilation_w
+                    value = x[ih, iw]
+                    first_nan = (value != value) & (best == best)
+                    wins = (winner < 0) | (value > best) | first_nan
+                    best = value if wins else best
+                    winner = ih * width + iw if wins else winner
+            y[oh, ow] = best
+            argmax[oh, ow] = winner
 
 
 @kernel
@@ -41,29 +71,22 @@ def max_pool2d_forward(
     argmax,
 ):
     """Write y and argmax; a thread owns planes (n, c)."""
-    height = x.shape[2]
-    width = x.shape[3]
     for nc in prange(y.shape[0] * y.shape[1]):
         n = nc // y.shape[1]
         c = nc % y.shape[1]
-        for oh in range(y.shape[2]):
-            best = y[n, c, oh]
-            winner = argmax[n, c, oh]
-            for ow in range(best.size):
-                best[ow] = 0
-                winner[ow] = -1
-            for kh in range(kernel_h):
-                ih = oh * stride_h - pad_top + kh * dilation_h
-                if 0 <= ih < height:
-                    for kw in range(kernel_w):
-                        left = kw * dilation_w - pad_left
-                        begin = max(0, (stride_w - 1 - left) // stride_w)
-                        end = min(best.size, (width - left + stride_w - 1) // stride_w)
-                        end = max(begin, end)
-                        iw = begin * stride_w + left
-                        row = x[n, c, ih, iw:]
-                        at = ih * width + iw
-                        _compete(row, stride_w, at, best[begin:end], winner[begin:end])
+        _pool_plane(
+            x[n, c],
+            kernel_h,
+            kernel_w,
+            stride_h,
+            stride_w,
+            pad_top,
+            pad_left,
+            dilation_h,
+            dilation_w,
+            y[n, c],
+            argmax[n, c],
+        )
 
 
 @kernel

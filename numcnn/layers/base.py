@@ -153,6 +153,14 @@ class Layer:
     A subclass writes ``output_shape``, ``_forward`` and ``_backward``; assigning a `Parameter`
     or another `Layer` to an attribute registers it. ``self.kernels`` is the floor of kernels of
     the layer's device; nothing else in a layer knows where it runs.
+
+    Attributes
+    ----------
+    training : bool
+        Set by `train` and `eval`.
+    input_gradient : bool
+        If False, a layer with parameters may leave its input's gradient out and return None;
+        training does so for the first layer, whose input nobody differentiates.
     """
 
     _parameters: dict[str, Parameter]
@@ -164,6 +172,7 @@ class Layer:
         self._saved: Any = None
         self._output: Shape | None = None
         self.training = True
+        self.input_gradient = True
         self.device = get_device(device)
         self.dtype = None if dtype is None else as_dtype(dtype)
 

@@ -227,6 +227,8 @@ class Conv2d(Layer):
             dbias = self.device.empty(self.bias.shape, dy.dtype)
             self.kernels.conv2d_backward_bias(dy, dbias)
             self.bias.add_grad(dbias)
+        if not self.input_gradient:
+            return None
         dx = self.device.empty(tuple(x.shape), dy.dtype)
         self._algorithm().conv2d_backward_input(dy, self.weight.data, *geometry, dx)
         return dx

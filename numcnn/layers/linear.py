@@ -106,6 +106,8 @@ class Linear(Layer):
             dbias = self.device.empty(self.bias.shape, dy.dtype)
             self.kernels.linear_backward_bias(dy, dbias)
             self.bias.add_grad(dbias)
+        if not self.input_gradient:
+            return None
         dx = self.device.empty(tuple(rows.shape), dy.dtype)
         self.kernels.linear_backward_input(dy, self.weight.data, dx)
         return dx.reshape(*shape)

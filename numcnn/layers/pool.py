@@ -181,6 +181,12 @@ class AvgPool2d(_Pool2d):
             0 if divisor_override is None else as_count(divisor_override, "divisor_override")
         )
 
+    def extra_repr(self) -> str:
+        """Return the arguments that differ from the defaults."""
+        text = super().extra_repr()
+        text += "" if self.count_include_pad else ", count_include_pad=False"
+        return text + (f", divisor_override={self.divisor_override}" * bool(self.divisor_override))
+
     def _geometry(self) -> tuple[int, ...]:
         return (
             *self.kernel_size,
