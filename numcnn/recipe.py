@@ -70,7 +70,9 @@ def schedule_maker(name: str) -> Callable[[Optimizer, int], Any] | None:
     """
     if choose("schedule", name, ("one-cycle", "constant")) == "constant":
         return None
-    return lambda optimizer, steps: OneCycleLR(optimizer, optimizer.lr, steps)
+    return lambda optimizer, steps: OneCycleLR(
+        optimizer, optimizer.lr, steps, pct_start=0.2, anneal_strategy="linear"
+    )
 
 
 def compile_kernels(

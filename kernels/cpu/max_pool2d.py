@@ -41,15 +41,19 @@ def _pool_plane(
         for ow in range(y.shape[1]):
             left = ow * stride_w - pad_left
             first_kw, end_kw = _taps_inside(left, kernel_w, dilation_w, width)
-            best = x.dtype.type(0)
-            winner = -1
+            if first_kh >= end_kh or first_kw >= end_kw:  # the window lies in the padding alone
+                y[oh, ow] = 0
+                argmax[oh, ow] = -1
+                continue
+            winner = (top + first_kh * dilation_h) * width + left + first_kw * dilation_w
+            best = x[winner // width, winner % width]
             for kh in range(first_kh, end_kh):
                 ih = top + kh * dilation_h
                 for kw in range(first_kw, end_kw):
                     iw = left + kw * dilation_w
                     value = x[ih, iw]
-                    first_nan = (value != value) & (best == best)
-                    wins = (winner < 0) | (value > best) | first_nan
+                    # larger, or the first NaN; against a NaN nothing wins any more
+                    wins = (not (value <= best)) & (best == best)
                     best = value if wins else best
                     winner = ih * width + iw if wins else winner
             y[oh, ow] = best

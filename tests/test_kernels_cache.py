@@ -1,0 +1,273 @@
+"""The cache of compiled kernels: it saves time, never serves what is stale, and never stops a run.
+
+Every case runs in processes of its own, since a process compiles a kernel once. One kernel, the
+sum of two arrays, stands for all.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from numba.core import config, types
+
+from numcnn import kernels
+from numcnn.kernels.cpu import _cache, _jit
+from numcnn.kernels.cpu.add import add_forward as add_kernel
+
+pytestmark = pytest.mark.skipif(
+    bool(config.DISABLE_JIT), reason="NUMBA_DISABLE_JIT=1: nothing is compiled, nothing is cached"
+)
+
+ADD = """
+import numpy as np
+from {package}.cpu.add import add_forward
+
+a = np.array([1.0, 2.0, 3.0])
+y = np.full(3, np.nan)
+add_forward(a, a, y)
+stats = add_forward.stats
+print(*y, sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))
+"""
+SUM = "2.0 4.0 6.0"
+LOADED, COMPILED = f"{SUM} 1 0", f"{SUM} 0 1"
+# Settings of this test run must not decide what the processes below do.
+OURS = ("NUMCNN_CACHE", "NUMCNN_CACHE_DIR", "NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES")
+
+
+def start(code, folder, cwd=None, **environment):
+    kept = {name: value for name, value in os.environ.items() if name not in OURS}
+    return subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=cwd,
+        env=kept | {"NUMCNN_CACHE_DIR": str(folder)} | environment,
+    )
+
+
+def finish(process):
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    return out.strip()
+
+
+def add(folder, **environment):
+    """Add two arrays in a process of its own; return the sum, cache hits and cache misses."""
+    return finish(start(ADD.format(package="numcnn.kernels"), folder, **environment))
+
+
+def entries(folder):
+    return sorted(path for path in Path(folder).rglob("*") if path.is_file())
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in entries(folder)}
+
+
+def add_options():
+    """Return the jit options that the kernel's entry is named after."""
+    return _jit.OPTIONS | {"parallel": True}
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory):
+    """Return a cache folder into which a process has put the compiled kernel."""
+    folder = tmp_path_factory.mktemp("cache")
+    assert add(folder) == COMPILED
+    return folder
+
+
+@pytest.fixture
+def copied(filled, tmp_path):
+    """Return a copy of the filled folder, to be damaged."""
+    shutil.copytree(filled / "kernels", tmp_path / "kernels")
+    return tmp_path
+
+
+def test_a_second_process_loads_what_the_first_compiled(filled):
+    before = contents(filled)
+    (entry,) = before
+    assert entry.parent.parent == filled / "kernels"
+    assert "add" in entry.name
+    assert add(filled) == LOADED
+    assert contents(filled) == before
+
+
+def test_machine_code_for_another_processor_is_not_loaded(copied):
+    (entry,) = entries(copied)
+    assert add(copied, NUMBA_CPU_NAME="generic") == COMPILED
+    assert len(entries(copied)) == 2
+    assert entry in entries(copied)
+
+
+def test_a_damaged_entry_costs_only_time_and_is_written_again(copied):
+    (entry,) = entries(copied)
+    damaged = entry.read_bytes()[:-100]
+    entry.write_bytes(damaged)
+    assert [add(copied), add(copied)] == [COMPILED, LOADED]
+    assert entries(copied) == [entry]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(lambda blob: b"", id="empty"),
+        pytest.param(lambda blob: blob[:20], id="cut-in-the-checksum"),
+        pytest.param(lambda blob: blob[: len(blob) // 2], id="cut-in-the-middle"),
+        pytest.param(lambda blob: blob[:-1], id="cut-at-the-end"),
+        pytest.param(lambda blob: blob[:-9] + b"123456789", id="other-bytes"),
+        pytest.param(lambda blob: bytes(len(blob)), id="zeros"),
+        pytest.param(
+            lambda blob: hashlib.sha256(b"not a pickle").digest() + b"not a pickle",
+            id="right-checksum-no-pickle",
+        ),
+    ],
+)
+def test_a_damaged_entry_counts_as_absent(copied, damage, monkeypatch):
+    (entry,) = entries(copied)
+    monkeypatch.setattr(_cache, "folder", lambda: entry.parent)
+    cache = _cache.KernelCache(add_kernel.py_func, add_options())
+    arguments = (types.Array(types.float64, 1, "C"),) * 3
+
+    def load():
+        return cache.load_overload(arguments, add_kernel.targetctx)
+
+    assert load() is not None
+    whole = entry.read_bytes()
+    entry.write_bytes(damage(whole))
+    assert load() is None
+    entry.unlink()
+    assert load() is None
+    entry.write_bytes(whole)
+    assert load() is not None
+
+
+def test_a_folder_that_cannot_be_made_costs_only_time(tmp_path):
+    blocker = tmp_path / "file"
+    blocker.write_text("here is no room for a folder")
+    assert add(blocker / "cache") == COMPILED
+    assert entries(tmp_path) == [blocker]
+
+
+def test_the_cache_can_be_turned_off(copied):
+    before = contents(copied)
+    assert add(copied, NUMCNN_CACHE="0").startswith(SUM)
+    assert contents(copied) == before
+    assert list((copied / "kernels").iterdir()) == [entries(copied)[0].parent]
+
+
+def test_two_processes_that_start_at_once_both_succeed(tmp_path):
+    code = ADD.format(package="numcnn.kernels")
+    both = [start(code, tmp_path) for _ in range(2)]
+    for found in [finish(process) for process in both]:
+        assert found in (COMPILED, LOADED)
+    (entry,) = entries(tmp_path)  # and no temporary file is left
+    assert add(tmp_path) == LOADED
+    assert entries(tmp_path) == [entry]
+
+
+def test_old_versions_are_forgotten_and_nothing_else(copied):
+    (entry,) = entries(copied)
+    for age in range(1, 9):
+        old = copied / "kernels" / f"{age:016x}"
+        old.mkdir()
+        (old / "cpu.add.nbc").write_bytes(b"old")
+        os.utime(old, (1e9 - age, 1e9 - age))
+    other = copied / "kernels" / "thesis"  # somebody chose a folder that was in use
+    other.mkdir()
+    (other / "chapter1.txt").write_text("...")
+    os.utime(other, (1e8, 1e8))
+    assert add(copied) == LOADED
+    left = {path.name for path in (copied / "kernels").iterdir()}
+    newest = {f"{age:016x}" for age in (1, 2, 3)}
+    assert left == {entry.parent.name, "thesis"} | newest
+    assert (other / "chapter1.txt").exists()
+
+
+# ---- edited sources ---------------------------------------------------------------------------
+
+HELPER = """
+from ._jit import helper
+
+@helper
+def double(number):
+    return 2 * number
+"""
+KERNEL = """
+from ._doubling import double
+from ._jit import kernel, prange
+
+@kernel
+def double_all(x, y):
+    for i in prange(x.shape[0]):
+        y[i] = double(x[i])
+"""
+DOUBLE = """
+import numpy as np
+from kernels.cpu.doubling import double_all
+
+y = np.full(2, np.nan)
+double_all(np.array([1.0, 5.0]), y)
+print(*y, sum(double_all.stats.cache_hits.values()))
+"""
+SPLIT = """
+import numpy as np
+from kernels.cpu._planes import Layout, split
+
+x = np.array([1.0, 2.0, 3.0]).reshape(1, 1, 1, 3)
+layout = Layout((1, 1), (1, 1), (1, 1), (1, 3))
+planes = layout.split(x, 0, 0)
+print(*planes[0, 0, :3], sum(split.stats.cache_hits.values()))
+"""
+
+
+@pytest.fixture
+def package(tmp_path):
+    """Return a copy of the kernels, importable as `kernels`."""
+    copy = tmp_path / "kernels"
+    shutil.copytree(
+        Path(kernels.__file__).parent, copy, ignore=shutil.ignore_patterns("__pycache__")
+    )
+    return copy
+
+
+def run_copy(code, package):
+    # -B and no bytecode: an edit within the same second must not be hidden by Python's own cache
+    environment = {
+        "PYTHONPATH": str(package.parent),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "NUMBA_OPT": "0",  # compiles faster
+    }
+    return finish(start(code, package.parent / "cache", package.parent, **environment))
+
+
+def folders(package):
+    return {path.name for path in (package.parent / "cache" / "kernels").iterdir()}
+
+
+def test_an_edited_helper_is_compiled_into_the_kernels_that_call_it(package):
+    # Numba's own cache looks at the file of the kernel alone, and would answer 2.0 10.0 twice.
+    (package / "cpu" / "_doubling.py").write_text(HELPER)
+    (package / "cpu" / "doubling.py").write_text(KERNEL)
+    assert run_copy(DOUBLE, package) == "2.0 10.0 0"
+    assert run_copy(DOUBLE, package) == "2.0 10.0 1"
+    first = folders(package)
+    (package / "cpu" / "_doubling.py").write_text(HELPER.replace("2 *", "3 *"))
+    assert run_copy(DOUBLE, package) == "3.0 15.0 0"
+    assert len(folders(package) - first) == 1
+
+
+def test_edited_planes_are_compiled_again(package):
+    path = package / "cpu" / "_planes.py"
+    source = path.read_text()
+    line = "target[j] = source[j * stride_w]"
+    assert source.count(line) == 1
+    assert run_copy(SPLIT, package) == "1.0 2.0 3.0 0"
+    path.write_text(source.replace(line, f"{line} + 1"))
+    assert run_copy(SPLIT, package) == "2.0 3.0 4.0 0"
+    assert len(folders(package)) == 2
