@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import multiprocessing
 import os
 import platform
 import statistics
@@ -53,9 +54,49 @@ class Trainer:
         return value
 
 
-def _check(ours: Any, theirs: Any, x: np.ndarray, y: np.ndarray) -> float:
+def _network(model: str, algorithm: str) -> Sequential:
+    net = ZOO[model](seed=0)
+    for layer in net.layers():
+        if isinstance(layer, Conv2d):
+            layer.algorithm = algorithm
+    return net
+
+
+def _batch(net: Sequential, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
+    assert net.input_shape is not None
+    rng = np.random.default_rng(0)
+    x = rng.random((batch_size, *net.input_shape[1:]), dtype=np.float32)
+    return x, rng.integers(0, 10, batch_size)
+
+
+def _work(pipe: Any, side: str, model: str, batch_size: int, algorithm: str) -> None:
+    """Train one side in a process of its own: two thread pools in one process disturb each other.
+
+    Answers "check" with loss and gradients, "step" with the seconds of one step.
+    """
+    net = _network(model, algorithm)
+    x, y = _batch(net, batch_size)
+    if side == "numcnn":
+        trainer: Any = Trainer(net, 1e-3)
+        version = numcnn.__version__
+    else:
+        name, _, layout = side.partition(" ")
+        peer = importlib.import_module(f"numcnn.bench.peers.{name}")
+        trainer = peer.Trainer(net, 1e-3, channels_last=bool(layout))
+        version = peer.VERSION
+    pipe.send(version)
+    while (order := pipe.recv()) != "end":
+        if order == "check":
+            pipe.send(trainer.loss_and_gradients(x, y))
+            continue
+        started = time.perf_counter()
+        trainer.step(x, y)
+        pipe.send(time.perf_counter() - started)
+
+
+def _difference(ours: tuple[float, dict], theirs: tuple[float, dict]) -> float:
     """Return the largest relative difference of the gradients; refuse to time wrong results."""
-    (value, grads), (other, others) = (t.loss_and_gradients(x, y) for t in (ours, theirs))
+    (value, grads), (other, others) = ours, theirs
     worst = abs(value - other) / abs(other)
     for name, grad in grads.items():
         scale = float(np.abs(others[name]).max())
@@ -102,15 +143,6 @@ def compare(
         Versions, machine, medians and quartiles in ms, and the ratio of peer to numcnn as the
         median of the ratios step by step.
     """
-    net = ZOO[model](seed=0)
-    for layer in net.layers():
-        if isinstance(layer, Conv2d):
-            layer.algorithm = algorithm
-    assert net.input_shape is not None
-    rng = np.random.default_rng(0)
-    x = rng.random((batch_size, *net.input_shape[1:]), dtype=np.float32)
-    y = rng.integers(0, 10, batch_size)
-    sides: dict[str, Any] = {"numcnn": Trainer(net, 1e-3)}
     result: dict[str, Any] = {
         "benchmark": "train",
         "model": model,
@@ -120,24 +152,33 @@ def compare(
         "machine": platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
         "threads": numba.get_num_threads(),
-        "versions": {"numcnn": numcnn.__version__, "numba": numba.__version__},
+        "versions": {"numba": numba.__version__},
     }
+    names = ["numcnn"] + ([peer, f"{peer} channels_last"] if peer else [])
+    context = multiprocessing.get_context("spawn")
+    pipes: dict[str, Any] = {}
+    times: dict[str, list[float]] = {name: [] for name in names}
+    for name in names:
+        pipes[name], theirs = context.Pipe()
+        arguments = (theirs, name, model, batch_size, algorithm)
+        context.Process(target=_work, args=arguments, daemon=True).start()
+        theirs.close()
+        result["versions"][name.split()[0]] = pipes[name].recv()
     if peer:
-        module = importlib.import_module(f"numcnn.bench.peers.{peer}")
-        result["versions"][peer] = module.VERSION
-        sides[peer] = module.Trainer(net, 1e-3)
-        sides[f"{peer} channels_last"] = module.Trainer(net, 1e-3, channels_last=True)
-        result["difference"] = _check(sides["numcnn"], sides[peer], x, y)
-    times: dict[str, list[float]] = {name: [] for name in sides}
+        for name in ("numcnn", peer):
+            pipes[name].send("check")
+        result["difference"] = _difference(pipes["numcnn"].recv(), pipes[peer].recv())
     for step in range(-5, steps):
-        for name, side in sides.items():
-            started = time.perf_counter()
-            side.step(x, y)
+        for name, pipe in pipes.items():
+            pipe.send("step")
+            seconds = pipe.recv()
             if step >= 0:
-                times[name].append(time.perf_counter() - started)
+                times[name].append(seconds)
+    for pipe in pipes.values():
+        pipe.send("end")
     result["sides"] = {name: _spread(values) for name, values in times.items()}
     if peer:
-        best = min((name for name in sides if name != "numcnn"), key=lambda n: np.median(times[n]))
+        best = min(names[1:], key=lambda name: statistics.median(times[name]))
         ratios = [b / a for a, b in zip(times["numcnn"], times[best], strict=True)]
         result["best_peer"] = best
         result["peer_over_numcnn"] = statistics.median(ratios)

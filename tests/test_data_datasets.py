@@ -142,7 +142,7 @@ def test_idx_sets_are_found_in_the_data_folder(data_dir, load, place, suffix):
 def test_one_split_needs_only_its_own_files(data_dir):
     arrays = write_idx_set(data_dir / "mnist", 1, counts=[("t10k", 3)])
     check_pair(data.mnist(split="test"), *arrays["t10k"])
-    with pytest.raises(DownloadError, match="train-images-idx3-ubyte.gz"):
+    with pytest.raises(DownloadError, match=r"train-images-idx3-ubyte\.gz"):
         data.mnist(split="train")
 
 

@@ -211,7 +211,10 @@ def test_one_cycle(arguments, total_steps):
 
 @pytest.mark.parametrize("total_steps", [1, 10])
 def test_one_cycle_that_begins_at_its_peak(total_steps):
-    """``pct_start * total_steps == 1``: the rate is the peak at once, and no division by 0."""
+    """``pct_start * total_steps == 1``: the rate is the peak at once.
+
+    (PyTorch divides by 0 here; there is no oracle, only sense.)
+    """
     ours, _ = parameters("float64")
     optimizer = numcnn.SGD(ours, lr=1)
     numcnn.OneCycleLR(optimizer, 0.3, total_steps, pct_start=1 / total_steps)
