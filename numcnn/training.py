@@ -22,6 +22,7 @@ import numpy as np
 from .data.loader import DataLoader
 from .history import History
 from .layers import Chain, Layer, LogSoftmax, Softmax, no_grad
+from .layers.base import refuse_masked
 from .losses import CrossEntropyLoss, Loss, NLLLoss, check_labels
 from .optim import Optimizer
 from .progress import TrainingProgress
@@ -106,6 +107,12 @@ def check_loss_fits(model: Layer, loss: Loss) -> None:
 
 def check_data(model: Layer, loss: Loss, x: Any, y: Any) -> None:
     """Find what can't work before the first step, not in the middle of an epoch."""
+    if loss.reduction == "none":
+        raise ValueError(
+            f"{loss!r} gives one loss per example; reduction='mean' gives the one needed"
+        )
+    for what, array in (("x", x), ("y", y)):
+        refuse_masked(array, what)
     shape = model.output_shape((1, *np.shape(x)[1:]))
     if loss.takes_labels:
         check_labels(y, (len(y), *shape[1:]), repr(loss))
@@ -205,6 +212,7 @@ def evaluate(model: Layer, x: Any, y: Any, loss: Loss, batch_size: int = 256) ->
 
 def predict(model: Layer, x: Any, batch_size: int = 256) -> np.ndarray:
     """Return the model's outputs for all of `x`, in evaluation mode, as a NumPy array."""
+    refuse_masked(x, "x")
     x = np.asarray(x)
     if len(x) == 0:
         shape = model.output_shape((0, *x.shape[1:]))

@@ -40,6 +40,12 @@ def as_dtype(dtype: Any) -> np.dtype:
     return found
 
 
+def refuse_masked(x: Any, what: str) -> None:
+    """Raise TypeError for a masked array, whose mask would be lost without a word."""
+    if isinstance(x, np.ma.MaskedArray):
+        raise TypeError(f"{what} is a masked array; fill it first, for example with x.filled(0)")
+
+
 def as_array(x: Any, device: Device, dtype: np.dtype | None, what: str) -> Any:
     """Return `x` as a C-contiguous array of `device`, or say why that can't be.
 
@@ -57,8 +63,7 @@ def as_array(x: Any, device: Device, dtype: np.dtype | None, what: str) -> Any:
         return x
     if is_gpu_array(x):
         raise TypeError(f"{what} is on the GPU and the layer on the {device.name}")
-    if isinstance(x, np.ma.MaskedArray):
-        raise TypeError(f"{what} is a masked array; fill it first, for example with x.filled(0)")
+    refuse_masked(x, what)
     array = np.asarray(x)
     if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
         raise TypeError(f"{what} must hold real numbers, got an array of dtype {array.dtype}")

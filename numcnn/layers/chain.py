@@ -44,11 +44,13 @@ class Chain(Layer):
         for position, layer in enumerate(layers):
             if not isinstance(layer, Layer):
                 raise TypeError(f"layer {position} is no Layer but {layer!r}")
-            if any(layer is other for other in layers[:position]):
-                raise ValueError(
-                    f"{layer!r} stands at two places; what a layer keeps for its backward pass "
-                    f"would be overwritten, so make a second one"
-                )
+            taken = {id(inner) for inner in self.layers()}
+            for inner in layer.layers():
+                if id(inner) in taken:
+                    raise ValueError(
+                        f"{inner!r} stands at two places; what a layer keeps for its backward "
+                        f"pass would be overwritten, so make a second one"
+                    )
             self._children[str(position)] = layer
         self._check_neighbours()
 
