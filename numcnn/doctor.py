@@ -149,7 +149,9 @@ def _gpu() -> dict[str, Any]:
 
 
 def _gpu_name() -> str:
-    from numba import config, cuda
+    from numba import config
+
+    from .kernels.cuda._cuda import cuda
 
     settings: Any = config
     if settings.ENABLE_CUDASIM:

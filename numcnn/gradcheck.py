@@ -138,7 +138,8 @@ class _Subject:
         self.output()
         grads = {"x": np.array(self.subject.backward(self.upstream))}
         for name, parameter in self.subject.named_parameters():
-            grads[name] = np.array(parameter.grad)
+            missing = parameter.grad is None  # reported as a gradient that is no number
+            grads[name] = np.array(np.nan if missing else parameter.grad)
         self.subject.zero_grad()
         return grads
 
@@ -178,35 +179,42 @@ def _indices(array: np.ndarray, limit: int | None, seed: int) -> Iterator[tuple[
         yield tuple(int(k) for k in np.unravel_index(int(i), array.shape))
 
 
+def _error(analytic: float, numeric: float, scale: float) -> float:
+    """Return the relative difference; infinite where either value is no finite number."""
+    if not (math.isfinite(analytic) and math.isfinite(numeric)):
+        return math.inf
+    return abs(analytic - numeric) / max(abs(analytic), abs(numeric), 1e-2 * scale)
+
+
 def _judge(
     subject: _Subject, name: str, analytic: np.ndarray, limit: int | None, seed: int
 ) -> tuple[Verdict, bool]:
     """Compare one array's gradients; return the verdict and whether a kink was in the way."""
     array = subject.arrays[name]
     h = STEP * max(1.0, float(np.abs(array).max(initial=0)))
+    if analytic.shape != array.shape:  # another shape, or no gradient at all
+        return Verdict(name, "fail", math.inf, (), math.nan, math.nan, 0, h), False
     pairs = [
         (i, float(analytic[i]), subject.central(name, i, h)) for i in _indices(array, limit, seed)
     ]
-    scale = max((max(abs(a), abs(n)) for _, a, n in pairs), default=0.0)
-    if scale == 0:
+    scale = max((abs(v) for _, a, n in pairs for v in (a, n) if math.isfinite(v)), default=0.0)
+    if scale == 0 and all(math.isfinite(a) and math.isfinite(n) for _, a, n in pairs):
         return Verdict(name, "vacuous", 0.0, (), 0.0, 0.0, len(pairs), h), False
     worst = kink = None
     for index, a, n in pairs:
-        error = abs(a - n) / max(abs(a), abs(n), 1e-2 * scale)
-        if not error <= RTOL:
+        error = _error(a, n, scale)
+        if error > RTOL and math.isfinite(a):
             right, left, central = subject.slopes(name, index, h / 16)
-            jump = abs(right - left) > KINK_JUMP * max(abs(right), abs(left), 1e-2 * scale)
-            if not jump:  # the kink, if any, lies beside the point: the smaller step decides
-                n = central
-                error = abs(a - n) / max(abs(a), abs(n), 1e-2 * scale)
-                error = 0.0 if error <= 16 * RTOL else error
-            elif kink is None:
-                kink = Verdict(name, "kink", error, index, a, n, len(pairs), h)
-            if jump:
+            if abs(right - left) > KINK_JUMP * max(abs(right), abs(left), 1e-2 * scale):
+                kink = kink or Verdict(name, "kink", error, index, a, n, len(pairs), h)
                 continue
-        if worst is None or not error <= worst[0]:
+            # the kink, if any, lies beside the point: the smaller step decides
+            n = central
+            error = _error(a, n, scale)
+            error = 0.0 if error <= 16 * RTOL else error
+        if worst is None or error > worst[0]:
             worst = (error, index, a, n)
-    if worst is not None and not worst[0] <= RTOL:
+    if worst is not None and worst[0] > RTOL:
         return Verdict(name, "fail", *worst, len(pairs), h), False
     if kink is not None:
         return kink, True

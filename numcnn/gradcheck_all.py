@@ -101,7 +101,7 @@ CASES = (
     Case(Tanh, (3, 7)),
     Case(Softmax, (3, 6)),
     Case(lambda: Softmax(dim=-1), (2, 3, 2, 4)),
-    Case(LogSoftmax, (2, 4, 3)),
+    Case(lambda: LogSoftmax(dim=1), (2, 4, 3)),
     Case(lambda: Dropout(0.4), (4, 9)),
     Case(lambda: Dropout2d(0.4), (3, 4, 2, 3)),
     Case(_small_lenet, (2, 1, 7, 8)),

@@ -31,7 +31,7 @@ class Loss:
     takes_labels = False
 
     def __init__(self, reduction: str = "mean") -> None:
-        if reduction not in self.reductions:
+        if not isinstance(reduction, str) or reduction not in self.reductions:
             choices = ", ".join(map(repr, self.reductions))
             raise ValueError(f"reduction must be one of {choices}, got {reduction!r}")
         self.reduction = reduction
@@ -102,7 +102,7 @@ class Loss:
         if self._saved is None:
             raise RuntimeError(f"{self!r}: backward was called before the loss was computed")
         scale = 1.0 if self.reduction == "none" else self._scale()
-        dlosses = np.broadcast_to(np.asarray(upstream, np.float64) * scale, self._shape)
+        dlosses = np.array(np.broadcast_to(np.asarray(upstream, np.float64) * scale, self._shape))
         return self._backward(dlosses)
 
     def _scale(self) -> float:

@@ -66,7 +66,9 @@ class OneCycleLR:
 
     def rate(self, step: int) -> float:
         """Return the learning rate of the optimizer step number `step`, counted from 0."""
-        if step <= self.peak:
+        if step == self.peak:
+            return self.max_lr
+        if step < self.peak:
             begin, end, done = self.first_lr, self.max_lr, step / self.peak
         else:
             length = self.total_steps - 1 - self.peak

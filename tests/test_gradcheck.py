@@ -90,7 +90,7 @@ LAYERS = {
     "tanh": (Tanh, (3, 5)),
     "softmax": (Softmax, (2, 4)),
     "softmax-last": (lambda: Softmax(dim=-1), (2, 3, 4)),
-    "log-softmax": (LogSoftmax, (2, 4, 3)),
+    "log-softmax": (lambda: LogSoftmax(dim=1), (2, 4, 3)),
     "dropout": (lambda: Dropout(0.4), (4, 6)),
     "dropout2d": (lambda: Dropout2d(0.4), (3, 4, 2, 2)),
     "network": (network, (2, 1, 4, 6)),

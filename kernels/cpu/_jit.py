@@ -10,7 +10,7 @@ from numba import njit, prange
 
 from ._cache import attach
 
-__all__ = ["helper", "kernel", "prange"]
+__all__ = ["exact_kernel", "helper", "kernel", "prange"]
 
 FASTMATH = {"reassoc", "nsz", "contract", "arcp", "afn"}
 OPTIONS = {"error_model": "numpy", "fastmath": FASTMATH}
@@ -19,6 +19,16 @@ OPTIONS = {"error_model": "numpy", "fastmath": FASTMATH}
 def kernel(function):
     """Compile a loop nest whose ``prange`` iterations are independent of each other."""
     return attach(njit(parallel=True, **OPTIONS)(function), OPTIONS | {"parallel": True})
+
+
+def exact_kernel(function):
+    """Compile as `kernel`, but with every sum and difference in the order in which it is written.
+
+    For kernels whose accuracy rests on that order: ``(x - largest) - log_total`` loses its small
+    part where the compiler turns it into ``x - (largest + log_total)``.
+    """
+    options = {"parallel": True, "error_model": "numpy"}
+    return attach(njit(**options)(function), options)
 
 
 def helper(function):

@@ -6,10 +6,10 @@ overwritten.
 
 import math
 
-from ._jit import kernel, prange
+from ._jit import exact_kernel, prange
 
 
-@kernel
+@exact_kernel
 def log_softmax_forward(x, y):
     """Write y; a thread owns columns (n, p)."""
     for column in prange(x.shape[0] * x.shape[2]):
@@ -26,7 +26,7 @@ def log_softmax_forward(x, y):
             y[n, c, p] = (x[n, c, p] - largest) - log_total
 
 
-@kernel
+@exact_kernel
 def log_softmax_backward_input(dy, y, dx):
     """Write dx; a thread owns columns (n, p)."""
     for column in prange(dy.shape[0] * dy.shape[2]):

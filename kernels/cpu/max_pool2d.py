@@ -7,6 +7,8 @@ for padding become the ends of the loops over kh and kw.
 Shapes and letters as in ``reference/max_pool2d.py``; every output array is overwritten.
 """
 
+import numpy as np
+
 from ._jit import helper, kernel, prange
 
 
@@ -42,7 +44,7 @@ def _pool_plane(
             left = ow * stride_w - pad_left
             first_kw, end_kw = _taps_inside(left, kernel_w, dilation_w, width)
             if first_kh >= end_kh or first_kw >= end_kw:  # the window lies in the padding alone
-                y[oh, ow] = 0
+                y[oh, ow] = -np.inf
                 argmax[oh, ow] = -1
                 continue
             winner = (top + first_kh * dilation_h) * width + left + first_kw * dilation_w

@@ -6,10 +6,10 @@ reference; every output array is overwritten.
 
 import math
 
-from ._jit import kernel, prange
+from ._jit import exact_kernel, prange
 
 
-@kernel
+@exact_kernel
 def softmax_cross_entropy_forward(logits, target, losses, probabilities):
     """Write losses and probabilities; a thread owns columns (n, p)."""
     for column in prange(logits.shape[0] * logits.shape[2]):
@@ -28,7 +28,7 @@ def softmax_cross_entropy_forward(logits, target, losses, probabilities):
         losses[n, p] = math.log(total) - (logits[n, target[n, p], p] - largest)
 
 
-@kernel
+@exact_kernel
 def softmax_cross_entropy_backward_input(probabilities, target, dlosses, dlogits):
     """Write dlogits = dlosses * (probabilities - one_hot(target)); a thread owns columns (n, p)."""
     for column in prange(dlogits.shape[0] * dlogits.shape[2]):

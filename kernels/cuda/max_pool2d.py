@@ -12,6 +12,8 @@ windows step over the pixel; their argmax then names another, so no test is need
 Shapes and letters as in ``reference/max_pool2d.py``; every output array is overwritten.
 """
 
+import math
+
 from ._cuda import cuda, kernel, launch
 from ._index import unravel4, windows_over
 
@@ -96,7 +98,7 @@ def _forward(
     if i < y.size:
         n, c, oh, ow = unravel4(i, y.shape)
         height, width = x.shape[2:]
-        best = x.dtype.type(0)
+        best = x.dtype.type(-math.inf)
         winner = -1
         for kh in range(kernel_h):
             ih = oh * stride_h - pad_top + kh * dilation_h

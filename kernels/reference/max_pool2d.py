@@ -6,8 +6,8 @@ Shapes (C order)::
     argmax  (N, C, OH, OW)     int32, position ``ih * W + iw`` of the winner inside its plane
 
 ``ih = oh * stride_h - pad_top + kh * dilation_h`` and likewise ``iw``. Padding never wins: a
-pixel outside the picture takes no part. On a tie the first in row-major order wins, and a NaN
-wins over every number, so that it can't hide.
+pixel outside the picture takes no part, and a window without any pixel gives -inf. On a tie the
+first in row-major order wins, and a NaN wins over every number, so that it can't hide.
 
 The gradient of a maximum goes to the winner alone. Windows may overlap, so one ``dx`` can
 receive from several windows; a pixel that never won receives 0.
@@ -15,6 +15,8 @@ receive from several windows; a pixel that never won receives 0.
 Every output array is overwritten. Index letters as in ``conv2d.py``; ``c`` is the channel,
 since pooling never mixes channels.
 """
+
+import math
 
 
 def max_pool2d_forward(
@@ -35,7 +37,7 @@ def max_pool2d_forward(
         for c in range(y.shape[1]):
             for oh in range(y.shape[2]):
                 for ow in range(y.shape[3]):
-                    best = x.dtype.type(0)
+                    best = x.dtype.type(-math.inf)
                     winner = -1
                     for kh in range(kernel_h):
                         for kw in range(kernel_w):

@@ -72,6 +72,11 @@ class _AlongAxis(Layer):
 
     def output_shape(self, shape: Shape) -> Shape:
         """Return `shape`, which must have the axis and something on it."""
+        if self.dim is None and len(shape) == 3:
+            raise ShapeError(
+                f"{self!r}: along which axis of shape {shape}? PyTorch would take axis 0 here; "
+                f"say dim=0, dim=1 or dim=2"
+            )
         axis = 1 if self.dim is None else self.dim
         if not -len(shape) <= axis < len(shape):
             raise ShapeError(f"{self!r} works along axis {axis}, which shape {shape} doesn't have")
@@ -105,7 +110,7 @@ class Softmax(_AlongAxis):
     Parameters
     ----------
     dim : int, optional
-        Axis of the classes; by default 1, the one after the batch.
+        Axis of the classes; by default 1, the one after the batch (3-D input needs it said).
 
     Notes
     -----
@@ -122,7 +127,7 @@ class LogSoftmax(_AlongAxis):
     Parameters
     ----------
     dim : int, optional
-        Axis of the classes; by default 1, the one after the batch.
+        Axis of the classes; by default 1, the one after the batch (3-D input needs it said).
     """
 
     op = "log_softmax"

@@ -397,7 +397,7 @@ class Layer:
         problems += [
             f"{name} holds {a.dtype}, expected real numbers"
             for name, a in arrays.items()
-            if name in own and a.dtype.kind not in "fiu"
+            if name in own and (a.dtype.kind not in "fiu" or a.dtype.itemsize > 8)
         ]
         if problems:
             raise ValueError(

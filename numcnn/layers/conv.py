@@ -24,6 +24,12 @@ def need_pictures(layer: Layer, shape: Shape) -> None:
     )
 
 
+def need_pixels(size: int) -> None:
+    """Raise `ShapeError` for a picture without a single row or column."""
+    if size == 0:
+        raise ShapeError("the picture is empty, 0 pixels; at least 1 is needed")
+
+
 class Conv2d(Layer):
     """Two-dimensional convolution (cross-correlation) of a batch of pictures.
 
@@ -158,6 +164,7 @@ class Conv2d(Layer):
         out = []
         for axis, word in enumerate(("height", "width")):
             try:
+                need_pixels(shape[2 + axis])
                 out.append(
                     conv_output_size(
                         shape[2 + axis],
@@ -202,7 +209,9 @@ class Conv2d(Layer):
         return (*self.stride, self.pads[0][0], self.pads[1][0], *self.dilation, self.groups)
 
     def _algorithm(self) -> Any:
-        """Return the module of loops; the other devices have one algorithm only."""
+        """Return the module of loops; other devices, and float64, have one algorithm only."""
+        if self.dtype == np.float64 and self.algorithm == "direct":
+            return self.kernels
         return self.device.algorithm(
             "conv2d", self.algorithm if self.device.name == "cpu" else "auto"
         )

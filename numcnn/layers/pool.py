@@ -8,7 +8,7 @@ import numpy as np
 
 from ..shapes import ShapeError, as_count, as_pair, pool_output_size, span, unused_positions
 from .base import Layer, Shape
-from .conv import need_pictures
+from .conv import need_pictures, need_pixels
 
 __all__ = ["AvgPool2d", "MaxPool2d"]
 
@@ -50,9 +50,12 @@ class _Pool2d(Layer):
     def output_shape(self, shape: Shape) -> Shape:
         """Return (N, C, OH, OW) for an input of `shape` (N, C, H, W)."""
         need_pictures(self, shape)
+        if shape[1] == 0:
+            raise ShapeError(f"{self!r}: input of shape {shape} has no channels (axis 1)")
         out = []
         for axis, word in enumerate(("height", "width")):
             try:
+                need_pixels(shape[2 + axis])
                 out.append(
                     pool_output_size(
                         shape[2 + axis],
@@ -119,8 +122,8 @@ class MaxPool2d(_Pool2d):
         stride: int | tuple[int, int] | None = None,
         padding: int | tuple[int, int] = 0,
         dilation: int | tuple[int, int] = 1,
-        ceil_mode: bool = False,
         *,
+        ceil_mode: bool = False,
         strict: bool = False,
     ) -> None:
         super().__init__(kernel_size, stride, padding, dilation, ceil_mode, strict)
