@@ -74,6 +74,7 @@ class Loss:
         ValueError, TypeError
             If the target can't be meant, for example a label that isn't one of the classes.
         """
+        self._saved = None
         if is_gpu_array(pred) and self.device.name != "cuda":
             self.device = get_device("cuda")
         pred = as_array(pred, self.device, None, f"the prediction given to {self!r}")

@@ -108,9 +108,7 @@ class Optimizer:
             if array.shape != parameter.shape:
                 raise ValueError(f"{name} has shape {array.shape}, expected {parameter.shape}")
             fresh[int(position)][slot] = parameter.device.to_device(array.copy())
-        self.steps = int(state["steps"])
-        self.lr = float(state["lr"])
-        self._state = fresh
+        self.steps, self.lr, self._state = int(state["steps"]), float(state["lr"]), fresh
 
 
 class SGD(Optimizer):

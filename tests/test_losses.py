@@ -56,7 +56,7 @@ def test_cross_entropy_follows_its_formula(reduction, shape, device):
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 def test_cross_entropy_is_log_softmax_and_nll(reduction, device):
     x, target = scores(3, 4, 5), labels((3, 5), 4)
-    joint, last, layer = CrossEntropyLoss(reduction), NLLLoss(reduction), LogSoftmax()
+    joint, last, layer = CrossEntropyLoss(reduction), NLLLoss(reduction), LogSoftmax(dim=1)
     for part in (joint, last, layer):
         part.to(device)
     np.testing.assert_allclose(joint(x, target), last(layer(x), target), rtol=0, atol=200 * EPS)
