@@ -527,8 +527,8 @@ def test_an_empty_batch_passes(device):
 
 @both_devices
 def test_a_pooling_window_in_the_padding_alone_is_defined(device):
-    # Taps 3 apart jump over a picture of 2 pixels: the window at (-1, -1) sees none of it. The
-    # gradient of what comes out must not land on a pixel that had no part in it.
+    # Taps 3 apart jump over a picture of 2 pixels: the window at (-1, -1) sees none of it. Its
+    # largest value is -inf, and the gradient mustn't land on a pixel that had no part in it.
     layer = MaxPool2d(2, stride=1, padding=1, dilation=3).to(device)
     y = layer(np.array([[[[-1.0, -2], [-3, -4]]]]))
     assert y.tolist() == [[[[-np.inf]]]]
@@ -581,6 +581,8 @@ def test_softmax_explains_an_axis_that_is_not_there():
         Softmax(dim=2)(np.zeros((2, 3)))
     with pytest.raises(ShapeError, match=r"axis 1 of shape \(2, 0\) is empty"):
         Softmax()(np.zeros((2, 0)))
+    with pytest.raises(ShapeError, match=r"along which axis of shape \(2, 3, 4\)\? .* say dim=0"):
+        LogSoftmax()(np.zeros((2, 3, 4)))
 
 
 @both_devices

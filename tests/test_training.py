@@ -76,7 +76,7 @@ def train(model, x, y, **options):
 @pytest.mark.parametrize(
     "optimizer",
     [
-        "adam",
+        lambda p: Adam(p, lr=0.01),
         lambda p: SGD(p, lr=0.05, momentum=0.9),
         lambda p: SGD(p, lr=0.05, momentum=0.9, nesterov=True, weight_decay=1e-3),
     ],
@@ -122,6 +122,18 @@ def test_training_on_the_reference_device():
 
 
 # ---- the same again -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "kind"), [("adam", Adam), ("sgd", SGD)])
+def test_optimizers_have_short_names(name, kind):
+    x, y = data(16)
+    found = []
+    for optimizer in (name, kind):
+        model = network()
+        train(model, x, y, optimizer=optimizer)
+        found.append(weights(model))
+    assert found[0] == found[1]
+    assert found[0] != weights(network())
 
 
 def test_the_same_seed_gives_the_same_weights_bit_by_bit():
