@@ -214,9 +214,9 @@ class Sequential(Chain):
             raise ValueError("summary() needs the shape of the input, for example (1, 28, 28)")
         if input_shape is not None:
             try:
-                self.output_shape(shape := tuple(input_shape))
-            except ValueError:
                 self.output_shape(shape := (1, *input_shape))
+            except ValueError:
+                self.output_shape(shape := tuple(input_shape))
         return summarize(self, shape)
 
     def save(self, path: str | os.PathLike, metadata: dict[str, str] | None = None) -> None:

@@ -203,7 +203,8 @@ def evaluate(model: Layer, x: Any, y: Any, loss: Loss, batch_size: int = 256) ->
         for xb, yb in DataLoader(x, y, batch_size):
             scores = model.forward(to_device(model, xb))
             target = yb if loss.takes_labels else to_device(model, yb)
-            total += loss(scores, target) * len(xb)
+            summed = loss.reduction in ("sum", "half_sum")
+            total += loss(scores, target) * (1 if summed else len(xb))
             if loss.takes_labels:
                 hits += count_hits(model.device.to_host(scores), yb)
                 count += yb.size

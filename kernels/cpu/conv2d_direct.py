@@ -22,6 +22,7 @@ Every sum runs in a fixed order: results don't depend on the number of threads.
 import math
 
 import numpy as np
+from numba.core import config
 
 from . import _simd
 from ._jit import helper, kernel, prange
@@ -207,3 +208,7 @@ def _backward_weight(rows, planes, offsets, per_group, sums):
                         _add_products(
                             left, at, length, right, begin, offsets, column, totals, to, columns
                         )
+
+
+if config.DISABLE_JIT:  # a register tile exists in compiled code only
+    pass
