@@ -213,10 +213,12 @@ class Sequential(Chain):
         if shape is None:
             raise ValueError("summary() needs the shape of the input, for example (1, 28, 28)")
         if input_shape is not None:
+            given, batched = tuple(input_shape), (1, *input_shape)
+            first, second = (batched, given) if len(given) == 1 else (given, batched)
             try:
-                self.output_shape(shape := (1, *input_shape))
+                self.output_shape(shape := first)
             except ValueError:
-                self.output_shape(shape := tuple(input_shape))
+                self.output_shape(shape := second)
         return summarize(self, shape)
 
     def save(self, path: str | os.PathLike, metadata: dict[str, str] | None = None) -> None:

@@ -51,11 +51,12 @@ def _without_input_gradient(model: Layer) -> Iterator[None]:
     first = model
     while isinstance(first, Chain) and len(first):
         first = first[0]
+    before = first.input_gradient
     first.input_gradient = False
     try:
         yield
     finally:
-        first.input_gradient = True
+        first.input_gradient = before
 
 
 @contextlib.contextmanager

@@ -2,7 +2,6 @@
 
 import copy
 
-import numba
 import numpy as np
 import pytest
 
@@ -27,16 +26,7 @@ from numcnn import (
 )
 from numcnn.losses import Loss
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Thousands of tiny calls: waking a second thread for each takes longer than the work."""
-    before = numba.get_num_threads()
-    numba.set_num_threads(1)
-    yield
-    numba.set_num_threads(before)
-
-
+pytestmark = pytest.mark.usefixtures("one_thread")
 both_devices = pytest.mark.parametrize("device", ["cpu", "reference"])
 
 

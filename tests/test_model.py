@@ -26,6 +26,8 @@ from numcnn import (
 )
 from numcnn.models import ZOO, cifar_demo, lenet, mlp
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 def small(**options):
     return Sequential(

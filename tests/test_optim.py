@@ -8,6 +8,7 @@ import pytest
 from numcnn import SGD, Adam, CrossEntropyLoss, Linear, ReLU, Sequential
 from numcnn.optim import Optimizer
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 both_devices = pytest.mark.parametrize("device", ["cpu", "reference"])
 EPS = np.finfo(np.float64).eps
 STEPS = 6

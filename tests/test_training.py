@@ -31,6 +31,8 @@ from numcnn import (
 )
 from numcnn.progress import TrainingProgress, describe
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 @pytest.fixture(autouse=True)
 def plain_output(monkeypatch):
