@@ -24,7 +24,7 @@ import math
 import numpy as np
 from numba.core import config
 
-from . import _simd
+from . import _simd, conv2d_loops
 from ._jit import helper, kernel, prange
 from ._planes import Layout, join
 
@@ -211,4 +211,6 @@ def _backward_weight(rows, planes, offsets, per_group, sums):
 
 
 if config.DISABLE_JIT:  # a register tile exists in compiled code only
-    pass
+    conv2d_forward = conv2d_loops.conv2d_forward
+    conv2d_backward_input = conv2d_loops.conv2d_backward_input
+    conv2d_backward_weight = conv2d_loops.conv2d_backward_weight
