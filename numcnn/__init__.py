@@ -8,6 +8,12 @@ data, `numcnn.models` known networks, `numcnn.kernels` the loops themselves.
 """
 
 from importlib.metadata import version as _version
+from pathlib import Path as _Path
+
+# In a checkout, kernels/ and bench/ lie beside this folder; installed, they lie inside it. Python
+# started in a checkout imports this folder whatever is installed, so it has to find them there.
+if not _Path(__file__).with_name("kernels").is_dir():
+    __path__.append(str(_Path(__file__).parent.parent))
 
 from . import data, init, losses, models, optim
 from .checkpoint import load_weights, save_weights

@@ -85,3 +85,9 @@ def test_an_editable_install_maps_the_folders(tree, fresh_python, tmp_path):
     command = ("-m", "pip", "install", "--no-deps", "--no-build-isolation", "--no-index", "-e", ".")
     run(fresh_python, *command, cwd=tree)
     assert where(fresh_python, tmp_path) == tree / "kernels" / "__init__.py"
+
+
+def test_python_started_in_a_checkout_works(tree, fresh_python):
+    """`python` puts the folder it starts in first on its path: there, numcnn/ has no kernels/."""
+    assert where(fresh_python, tree) == tree / "kernels" / "__init__.py"
+    run(fresh_python, "-m", "numcnn", "--help", cwd=tree)
