@@ -102,7 +102,7 @@ def conv_output_size(
     >>> conv_output_size(7, 3, stride=2)
     3
     """
-    pads = (padding, padding) if isinstance(padding, int) else padding
+    pads = padding if isinstance(padding, tuple) else (padding, padding)
     reach = span(kernel_size, dilation)
     room = size + sum(pads) - reach
     formula = _formula(size, kernel_size, stride, pads, dilation)

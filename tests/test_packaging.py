@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+INSTALL = ("-m", "pip", "install", "--no-deps", "--no-index")
 TREE = ("numcnn", "kernels", "bench", "setup.cfg", "pyproject.toml", "README.md", "LICENSE")
 
 
@@ -41,8 +42,8 @@ def tree(tmp_path):
 def fresh_python(tmp_path):
     """Return the Python of a new environment without numcnn.
 
-    The dependencies are those of the running environment, seen through a .pth file, which comes
-    after the new environment's own packages; so nothing is downloaded.
+    The dependencies are those of the running environment, all but numcnn, linked into a folder
+    that a .pth file names; so nothing is downloaded.
     """
     folder = tmp_path / "venv"
     venv.create(folder, with_pip=True)
@@ -50,7 +51,12 @@ def fresh_python(tmp_path):
     site = Path(
         run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd="/").strip()
     )
-    (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    links = tmp_path / "dependencies"
+    links.mkdir()
+    for entry in Path(sysconfig.get_path("purelib")).iterdir():
+        if "numcnn" not in entry.name:
+            (links / entry.name).symlink_to(entry)
+    (site / "dependencies.pth").write_text(f"{links}\n")
     return python
 
 
@@ -70,7 +76,7 @@ def test_a_wheel_installs_and_trains(tree, fresh_python, tmp_path):
     assert "numcnn/py.typed" in names
     assert sum(name.startswith("numcnn/data/bundled/") for name in names) == 5
 
-    run(fresh_python, "-m", "pip", "install", "--no-deps", "--no-index", wheel, cwd=tmp_path)
+    run(fresh_python, *INSTALL, wheel, cwd=tmp_path)
     assert fresh_python.parent.parent in where(fresh_python, tmp_path).parents
     numcnn = fresh_python.parent / "numcnn"
     command = (numcnn, "train", "--model", "mlp", "--limit", "640", "--epochs", "2")
@@ -80,14 +86,11 @@ def test_a_wheel_installs_and_trains(tree, fresh_python, tmp_path):
     assert float(last.removeprefix("test accuracy: ").rstrip("%")) > 50  # chance is 10%
     assert list((tmp_path / "runs").rglob("weights.safetensors"))
 
+    # `python` puts the folder in which it starts first on its path; there, numcnn/ lies without
+    # kernels/ inside it
+    assert where(fresh_python, tree) == tree / "kernels" / "__init__.py"
+
 
 def test_an_editable_install_maps_the_folders(tree, fresh_python, tmp_path):
-    command = ("-m", "pip", "install", "--no-deps", "--no-build-isolation", "--no-index", "-e", ".")
-    run(fresh_python, *command, cwd=tree)
+    run(fresh_python, *INSTALL, "--no-build-isolation", "-e", ".", cwd=tree)
     assert where(fresh_python, tmp_path) == tree / "kernels" / "__init__.py"
-
-
-def test_python_started_in_a_checkout_works(tree, fresh_python):
-    """`python` puts the folder it starts in first on its path: there, numcnn/ has no kernels/."""
-    assert where(fresh_python, tree) == tree / "kernels" / "__init__.py"
-    run(fresh_python, "-m", "numcnn", "--help", cwd=tree)
