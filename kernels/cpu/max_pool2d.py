@@ -50,7 +50,7 @@ def _pool_window(pixels, top, left, height, width, kernel, dilation, best, winne
             continue
         for kw in range(kernel[1]):
             iw = left + kw * dilation[1]
-            if 0 <= iw and iw < width:
+            if 0 <= iw < width:
                 pixel = ih * width + iw
                 _challenge(pixels[pixel], pixel, best, winner)
 
