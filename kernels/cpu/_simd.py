@@ -192,3 +192,76 @@ def add_sums(typing, tile, c, at_c, step_c):
         return context.get_dummy_value()
 
     return types.void(tile, c, types.intp, types.intp), generate
+
+
+# ---- single vectors: tiles of 1 × 1, for arithmetic that is the same in every lane ------------
+
+
+@intrinsic
+def load(typing, array, at):
+    """Return the vector array[at], array[at + 1], ..."""
+
+    def generate(context, builder, signature, args):
+        vector = _load(builder, _pointer(context, builder, signature.args[0], *args))
+        return builder.insert_value(ir.Constant(ir.ArrayType(_VECTOR, 1), None), vector, 0)
+
+    return Tile(1, 1)(array, types.intp), generate
+
+
+@intrinsic
+def plus(typing, a, b, factor):
+    """Return a + factor * b, lane by lane; factor is a number."""
+
+    def generate(context, builder, signature, args):
+        left, right = (builder.extract_value(value, 0) for value in args[:2])
+        number = context.cast(builder, args[2], signature.args[2], types.float32)
+        total = builder.call(_fma(builder), [_broadcast(builder, number), right, left])
+        return builder.insert_value(args[0], total, 0)
+
+    return a(a, b, factor), generate
+
+
+@intrinsic
+def multiply_add_step(typing, tile, a, at_a, step_a, b, at_b):
+    """tile[i, j] += a[at_a + i * step_a] * (vector j of b from at_b on)."""
+
+    def generate(context, builder, signature, args):
+        sums, a_array, a_at, a_step, b_array, b_at = args
+        kind, a_type, _, _, b_type, _ = signature.args
+        fma = _fma(builder)
+        vectors = [
+            _load(
+                builder,
+                _pointer(context, builder, b_type, b_array, _offset(builder, b_at, j * WIDTH)),
+            )
+            for j in range(kind.columns)
+        ]
+        for i in range(kind.rows):
+            at = builder.add(a_at, builder.mul(a_step, a_step.type(i)))
+            number = builder.load(_pointer(context, builder, a_type, a_array, at))
+            factor = _broadcast(builder, number)
+            for j, vector in enumerate(vectors):
+                k = i * kind.columns + j
+                total = builder.call(fma, [factor, vector, builder.extract_value(sums, k)])
+                sums = builder.insert_value(sums, total, k)
+        return sums
+
+    return tile(tile, a, types.intp, types.intp, b, types.intp), generate
+
+
+@intrinsic
+def load_tile(typing, tile, c, at_c, step_c):
+    """Return a tile of the shape of `tile` whose row i is c[at_c + i * step_c...]."""
+
+    def generate(context, builder, signature, args):
+        sums, array, at, step = args
+        kind, array_type, _, _ = signature.args
+        for i in range(kind.rows):
+            row = builder.add(at, builder.mul(step, step.type(i)))
+            for j in range(kind.columns):
+                position = _offset(builder, row, j * WIDTH)
+                vector = _load(builder, _pointer(context, builder, array_type, array, position))
+                sums = builder.insert_value(sums, vector, i * kind.columns + j)
+        return sums
+
+    return tile(tile, c, types.intp, types.intp), generate

@@ -60,7 +60,7 @@ class Conv2d(Layer):
     strict : bool
         Raise where the window doesn't fit without a remainder, instead of leaving out the last
         rows and columns as PyTorch does.
-    algorithm : {"auto", "loops", "direct"}
+    algorithm : {"auto", "loops", "direct", "winograd"}
         Which file of kernels computes it: ``kernels/cpu/conv2d_loops.py`` and so on. "auto" takes
         the fastest.
     device : {"cpu", "cuda", "reference"}
@@ -210,7 +210,7 @@ class Conv2d(Layer):
 
     def _algorithm(self) -> Any:
         """Return the module of loops; other devices, and float64, have one algorithm only."""
-        if self.dtype == np.float64 and self.algorithm == "direct":
+        if self.dtype == np.float64 and self.algorithm != "loops":
             return self.kernels
         return self.device.algorithm(
             "conv2d", self.algorithm if self.device.name == "cpu" else "auto"
