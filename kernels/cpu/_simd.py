@@ -20,6 +20,11 @@ from numba.core import cgutils, config
 from numba.extending import intrinsic, models, register_model
 
 
+def round_up(number, multiple):
+    """Return the smallest multiple of `multiple` that is not below `number`."""
+    return -(-number // multiple) * multiple
+
+
 def _vector_width():
     """Return how many floats one vector register holds on the processor compiled for."""
     features = config.CPU_FEATURES
@@ -94,12 +99,12 @@ def zeros(typing, rows, columns):
 
 
 @intrinsic
-def multiply_add(typing, tile, a, at_a, b, at_b):
-    """tile[i, j] += a[at_a + i] * (vector j of b from at_b on): one number meets a vector."""
+def multiply_add(typing, tile, a, at_a, step_a, b, at_b):
+    """tile[i, j] += a[at_a + i * step_a] * (vector j of b from at_b): number times vector."""
 
     def generate(context, builder, signature, args):
-        sums, a_array, a_at, b_array, b_at = args
-        kind, a_type, _, b_type, _ = signature.args
+        sums, a_array, a_at, a_step, b_array, b_at = args
+        kind, a_type, _, _, b_type, _ = signature.args
         fma = _fma(builder)
         vectors = [
             _load(
@@ -109,7 +114,7 @@ def multiply_add(typing, tile, a, at_a, b, at_b):
             for j in range(kind.columns)
         ]
         for i in range(kind.rows):
-            at = _offset(builder, a_at, i)
+            at = builder.add(a_at, builder.mul(a_step, a_step.type(i)))
             number = builder.load(_pointer(context, builder, a_type, a_array, at))
             factor = _broadcast(builder, number)
             for j, vector in enumerate(vectors):
@@ -118,7 +123,7 @@ def multiply_add(typing, tile, a, at_a, b, at_b):
                 sums = builder.insert_value(sums, total, k)
         return sums
 
-    return tile(tile, a, types.intp, b, types.intp), generate
+    return tile(tile, a, types.intp, types.intp, b, types.intp), generate
 
 
 @intrinsic
@@ -219,34 +224,6 @@ def plus(typing, a, b, factor):
         return builder.insert_value(args[0], total, 0)
 
     return a(a, b, factor), generate
-
-
-@intrinsic
-def multiply_add_step(typing, tile, a, at_a, step_a, b, at_b):
-    """tile[i, j] += a[at_a + i * step_a] * (vector j of b from at_b on)."""
-
-    def generate(context, builder, signature, args):
-        sums, a_array, a_at, a_step, b_array, b_at = args
-        kind, a_type, _, _, b_type, _ = signature.args
-        fma = _fma(builder)
-        vectors = [
-            _load(
-                builder,
-                _pointer(context, builder, b_type, b_array, _offset(builder, b_at, j * WIDTH)),
-            )
-            for j in range(kind.columns)
-        ]
-        for i in range(kind.rows):
-            at = builder.add(a_at, builder.mul(a_step, a_step.type(i)))
-            number = builder.load(_pointer(context, builder, a_type, a_array, at))
-            factor = _broadcast(builder, number)
-            for j, vector in enumerate(vectors):
-                k = i * kind.columns + j
-                total = builder.call(fma, [factor, vector, builder.extract_value(sums, k)])
-                sums = builder.insert_value(sums, total, k)
-        return sums
-
-    return tile(tile, a, types.intp, types.intp, b, types.intp), generate
 
 
 @intrinsic

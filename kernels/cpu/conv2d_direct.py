@@ -37,10 +37,6 @@ SLICES = 8  # a number of its own, not that of the threads: sums must not depend
 PARTIALS = 1 << 20  # at most so many partial sums (4 MiB)
 
 
-def _round_up(number, multiple):
-    return -(-number // multiple) * multiple
-
-
 def conv2d_forward(
     x, weight, bias, stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups, y
 ):
@@ -61,7 +57,7 @@ def _pack(factors):
     Side by side stand the numbers that the ROWS sums of one block need for one term.
     """
     groups, outputs, terms = factors.shape
-    padded = np.zeros((groups, _round_up(outputs, ROWS), terms), factors.dtype)
+    padded = np.zeros((groups, _simd.round_up(outputs, ROWS), terms), factors.dtype)
     padded[:, :outputs] = factors
     blocks = padded.reshape(-1, ROWS, terms)
     return np.ascontiguousarray(blocks.transpose(0, 2, 1))
@@ -72,7 +68,7 @@ def _sum_terms(packed, source, begin, offsets, target, at, step):
     """target[i, p] = sum over terms of packed[term, i] * source[begin + offsets[term] + p]."""
     tile = _simd.zeros(ROWS, COLUMNS)
     for term in range(offsets.size):
-        tile = _simd.multiply_add(tile, packed, term * ROWS, source, begin + offsets[term])
+        tile = _simd.multiply_add(tile, packed, term * ROWS, 1, source, begin + offsets[term])
     _simd.store(tile, target, at, step)
 
 
@@ -112,7 +108,7 @@ def conv2d_backward_input(
     area = layout.height * layout.width
     shifts = layout.offsets % area
     margin = int(shifts.max())
-    rows = layout.stretch(dy, margin, margin + _round_up(area, SPAN))
+    rows = layout.stretch(dy, margin, margin + _simd.round_up(area, SPAN))
     planes = np.empty((*dx.shape[:2], layout.size), dx.dtype)
     per_group, channels = weight.shape[0] // groups, weight.shape[1]
     grouped = weight.reshape(groups, per_group, channels, -1)
@@ -160,13 +156,13 @@ def conv2d_backward_weight(
         dweight.shape[2:], (stride_h, stride_w), (dilation_h, dilation_w), dy.shape[2:], SPAN
     )
     planes = layout.split(x, pad_top, pad_left)
-    rows = layout.stretch(dy, 0, _round_up(layout.row_size, WIDTH), ROWS - 1)
+    rows = layout.stretch(dy, 0, _simd.round_up(layout.row_size, WIDTH), ROWS - 1)
     per_group, channels = dweight.shape[0] // groups, dweight.shape[1]
     steps = np.arange(channels)[:, None] * layout.size
     wanted = (steps + layout.offsets.reshape(1, -1)).ravel()
-    offsets = np.full(_round_up(wanted.size, CHUNK), wanted[-1])  # what is too much is cut off
+    offsets = np.full(_simd.round_up(wanted.size, CHUNK), wanted[-1])  # what is too much is cut off
     offsets[: wanted.size] = wanted
-    shape = (groups, _round_up(per_group, ROWS), offsets.size)
+    shape = (groups, _simd.round_up(per_group, ROWS), offsets.size)
     slices = max(1, min(SLICES, dy.shape[0], PARTIALS // math.prod(shape)))
     sums = np.zeros((slices, *shape), dy.dtype)
     _backward_weight(rows, planes, offsets, per_group, sums)

@@ -54,15 +54,11 @@ def serves(weight, stride_h, stride_w, dilation_h, dilation_w, groups):
     return weight.dtype == np.float32 and weight.shape[2:] == (3, 3) and steps == (1,) * 5
 
 
-def _round_up(number, multiple):
-    return -(-number // multiple) * multiple
-
-
 def _turn_weight(weight):
     """Return G g Gᵀ as (36, blocks of co, ci, SPAN), filled up with zeros."""
     filters, channels = weight.shape[:2]
     turned = np.einsum("ir,kcrs,js->ijck", G, weight, G, optimize=True).reshape(36, channels, -1)
-    padded = np.zeros((36, channels, _round_up(filters, SPAN)), np.float32)
+    padded = np.zeros((36, channels, _simd.round_up(filters, SPAN)), np.float32)
     padded[:, :, :filters] = turned
     blocks = padded.reshape(36, channels, -1, SPAN).transpose(0, 2, 1, 3)
     return np.ascontiguousarray(blocks)
@@ -70,7 +66,7 @@ def _turn_weight(weight):
 
 def _lay_out(x, height, width, pad_top, pad_left, multiple):
     """Return pictures x (N, C, H, W) as (N, height, width, C), framed with zeros."""
-    shape = (x.shape[0], height, width, _round_up(x.shape[1], multiple))
+    shape = (x.shape[0], height, width, _simd.round_up(x.shape[1], multiple))
     framed = np.empty(shape, np.float32)
     _frame(x, pad_top, pad_left, framed)
     return framed
@@ -192,7 +188,7 @@ def _multiply(turned, row, stride, channels, weight, at, product, to, step):
     """product[t, co] = sum over ci of turned[t, ci] * weight[ci, co]."""
     tile = _simd.zeros(ROWS, COLUMNS)
     for ci in range(channels):
-        tile = _simd.multiply_add_step(tile, turned, row + ci, stride, weight, at + ci * SPAN)
+        tile = _simd.multiply_add(tile, turned, row + ci, stride, weight, at + ci * SPAN)
     _simd.store(tile, product, to, step)
 
 
@@ -270,7 +266,7 @@ def _add_products(left, right, at, to, count, stride, padded, totals, where):
     """totals[ci, co] += sum over t of left[t, ci] * right[t, co]."""
     tile = _simd.load_tile(_simd.zeros(ROWS, COLUMNS), totals, where, padded)
     for t in range(count):
-        tile = _simd.multiply_add_step(tile, left, at + t * stride, 1, right, to + t * padded)
+        tile = _simd.multiply_add(tile, left, at + t * stride, 1, right, to + t * padded)
     _simd.store(tile, totals, where, padded)
 
 
@@ -321,7 +317,7 @@ def conv2d_backward_weight(
     tiles_h, tiles_w = -(-dy.shape[2] // 4), -(-dy.shape[3] // 4)
     framed = _lay_out(x, tiles_h * 4 + 2, tiles_w * 4 + 2, pad_top, pad_left, WIDTH)
     gradient = _lay_out(dy, tiles_h * 4, tiles_w * 4, 0, 0, SPAN)
-    shape = (36, _round_up(channels, ROWS), _round_up(filters, SPAN))
+    shape = (36, _simd.round_up(channels, ROWS), _simd.round_up(filters, SPAN))
     slices = max(1, min(SLICES, dy.shape[0], PARTIALS // (36 * shape[1] * shape[2])))
     sums = np.zeros((slices, *shape), np.float32)
     _backward_weight(framed, gradient, tiles_h, tiles_w, sums)

@@ -88,7 +88,7 @@ def _sum_terms(factors, source, at, step, terms, sums):
     """sums[i, p] = sum over terms of factors[term, i] * source[term, p]."""
     tile = _simd.zeros(ROWS, COLUMNS)
     for term in range(terms):
-        tile = _simd.multiply_add(tile, factors, term * ROWS, source, at + term * step)
+        tile = _simd.multiply_add(tile, factors, term * ROWS, 1, source, at + term * step)
     _simd.store(tile, sums, 0, SPAN)
 
 
