@@ -12,19 +12,13 @@ from numcnn import Conv2d
 from numcnn.kernels.cpu import conv2d_loops, conv2d_winograd
 
 G = np.abs(conv2d_winograd.G)
-INPUT = np.array(  # |Bᵀ|
-    [
-        [4, 0, 5, 0, 1, 0],
-        [0, 4, 4, 1, 1, 0],
-        [0, 4, 4, 1, 1, 0],
-        [0, 2, 1, 2, 1, 0],
-        [0, 2, 1, 2, 1, 0],
-        [0, 4, 0, 5, 0, 1],
-    ]
-)
-OUTPUT = np.array(  # |Aᵀ|
-    [[1, 1, 1, 1, 1, 0], [0, 1, 1, 2, 2, 0], [0, 1, 1, 4, 4, 0], [0, 1, 1, 8, 8, 1]]
-)
+POINTS = [0, conv2d_winograd.P, -conv2d_winograd.P, conv2d_winograd.Q, -conv2d_winograd.Q]
+INPUT = np.zeros((6, 6))  # |Bᵀ|: the coefficients of the polynomials that are 0 at the others
+for row, point in enumerate(POINTS):
+    INPUT[row, :5] = np.abs(np.poly([other for other in POINTS if other != point]))[::-1]
+INPUT[5] = np.abs(np.poly(POINTS))[::-1]
+OUTPUT = np.abs(np.vander(POINTS, 4, increasing=True).T)  # |Aᵀ|: the points' powers
+OUTPUT = np.column_stack([OUTPUT, [0, 0, 0, 1]])
 STEPS = 40  # roundings of one number outside the sums: two axes, two turns, at most 8 each
 
 pytestmark = pytest.mark.skipif(

@@ -214,14 +214,29 @@ def load(typing, array, at):
 
 
 @intrinsic
-def plus(typing, a, b, factor):
-    """Return a + factor * b, lane by lane; factor is a number."""
+def times(typing, a, factor):
+    """Return the vector a * factor; factor is a number."""
 
     def generate(context, builder, signature, args):
-        left, right = (builder.extract_value(value, 0) for value in args[:2])
-        number = context.cast(builder, args[2], signature.args[2], types.float32)
-        total = builder.call(_fma(builder), [_broadcast(builder, number), right, left])
-        return builder.insert_value(args[0], total, 0)
+        number = context.cast(builder, args[1], signature.args[1], types.float32)
+        vector = builder.extract_value(args[0], 0)
+        return builder.insert_value(args[0], builder.fmul(vector, _broadcast(builder, number)), 0)
+
+    return a(a, factor), generate
+
+
+@intrinsic
+def plus(typing, a, b, factor):
+    """Return a + factor * b, lane by lane: a tile, a vector for each of its rows, a number."""
+
+    def generate(context, builder, signature, args):
+        sums, vector, number = args
+        vector = builder.extract_value(vector, 0)
+        factor = _broadcast(builder, context.cast(builder, number, signature.args[2], types.float32))
+        for k in range(signature.args[0].rows):
+            total = builder.call(_fma(builder), [factor, vector, builder.extract_value(sums, k)])
+            sums = builder.insert_value(sums, total, k)
+        return sums
 
     return a(a, b, factor), generate
 
@@ -242,3 +257,53 @@ def load_tile(typing, tile, c, at_c, step_c):
         return sums
 
     return tile(tile, c, types.intp, types.intp), generate
+
+
+@intrinsic
+def load_across(typing, array, at, step):
+    """Return 4 vectors: lane i of vector k is array[at + i * step + k]."""
+
+    def generate(context, builder, signature, args):
+        source, begin, distance = args
+        parts = []
+        for i in range(WIDTH):
+            place = builder.add(begin, builder.mul(distance, distance.type(i)))
+            pointer = _pointer(context, builder, signature.args[0], source, place)
+            four = builder.bitcast(pointer, ir.VectorType(_FLOAT, 4).as_pointer())
+            parts.append(builder.load(four, align=4))
+        while len(parts) > 1:  # side by side, until one long vector holds them all
+            size = 2 * parts[0].type.count
+            mask = ir.Constant(ir.VectorType(_INT, size), list(range(size)))
+            pairs = zip(parts[::2], parts[1::2], strict=True)
+            parts = [builder.shuffle_vector(left, right, mask) for left, right in pairs]
+        tile = ir.Constant(ir.ArrayType(_VECTOR, 4), None)
+        for k in range(4):
+            mask = ir.Constant(ir.VectorType(_INT, WIDTH), [4 * i + k for i in range(WIDTH)])
+            vector = builder.shuffle_vector(parts[0], parts[0], mask)
+            tile = builder.insert_value(tile, vector, k)
+        return tile
+
+    return Tile(4, 1)(array, types.intp, types.intp), generate
+
+
+@intrinsic
+def store_across(typing, tile, array, at, step):
+    """The opposite of `load_across`: array[at + i * step + k] = lane i of vector k, of 4."""
+
+    def generate(context, builder, signature, args):
+        vectors = [builder.extract_value(args[0], k) for k in range(4)]
+        _, target, begin, distance = args
+        lanes = [lane + side * WIDTH for lane in range(WIDTH) for side in (0, 1)]
+        mask = ir.Constant(ir.VectorType(_INT, 2 * WIDTH), lanes)
+        left = builder.shuffle_vector(vectors[0], vectors[1], mask)
+        right = builder.shuffle_vector(vectors[2], vectors[3], mask)
+        for i in range(WIDTH):
+            lanes = [2 * i, 2 * i + 1, 2 * (i + WIDTH), 2 * (i + WIDTH) + 1]
+            mask = ir.Constant(ir.VectorType(_INT, 4), lanes)
+            place = builder.add(begin, builder.mul(distance, distance.type(i)))
+            pointer = _pointer(context, builder, signature.args[1], target, place)
+            four = builder.bitcast(pointer, ir.VectorType(_FLOAT, 4).as_pointer())
+            builder.store(builder.shuffle_vector(left, right, mask), four, align=4)
+        return context.get_dummy_value()
+
+    return types.void(tile, array, types.intp, types.intp), generate

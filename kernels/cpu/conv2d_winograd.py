@@ -36,16 +36,23 @@ TILES = 4 * ROWS  # tiles of a block
 SLICES = 8  # a number of its own, not that of the threads: sums must not depend on them
 PARTIALS = 1 << 22  # at most so many partial sums (16 MiB)
 
+# The matrices evaluate polynomials at 0, ±P, ±Q and infinity. 1 and 2 would spare two
+# multiplications; these numbers cost a third of the rounding errors (and float32 holds them,
+# their squares and cubes exactly).
+P, Q = 3 / 4, 3 / 2
+P2, Q2 = P * P, Q * Q
+DIFFERENCE = P2 - Q2
 G = np.array(
     [
-        [1 / 4, 0, 0],
-        [-1 / 6, -1 / 6, -1 / 6],
-        [-1 / 6, 1 / 6, -1 / 6],
-        [1 / 24, 1 / 12, 1 / 6],
-        [1 / 24, -1 / 12, 1 / 6],
+        [1 / (P2 * Q2), 0, 0],
+        [1 / (2 * P2 * DIFFERENCE), 1 / (2 * P * DIFFERENCE), 1 / (2 * DIFFERENCE)],
+        [1 / (2 * P2 * DIFFERENCE), -1 / (2 * P * DIFFERENCE), 1 / (2 * DIFFERENCE)],
+        [-1 / (2 * Q2 * DIFFERENCE), -1 / (2 * Q * DIFFERENCE), -1 / (2 * DIFFERENCE)],
+        [-1 / (2 * Q2 * DIFFERENCE), 1 / (2 * Q * DIFFERENCE), -1 / (2 * DIFFERENCE)],
         [0, 0, 1],
     ]
 )
+BOTH_AXES = np.kron(G, G)  # G g Gᵀ, for 3×3 weights written as 9 numbers
 
 
 def serves(weight, stride_h, stride_w, dilation_h, dilation_w, groups):
@@ -57,7 +64,8 @@ def serves(weight, stride_h, stride_w, dilation_h, dilation_w, groups):
 def _turn_weight(weight):
     """Return G g Gᵀ as (36, blocks of co, ci, SPAN), filled up with zeros."""
     filters, channels = weight.shape[:2]
-    turned = np.einsum("ir,kcrs,js->ijck", G, weight, G, optimize=True).reshape(36, channels, -1)
+    flat = weight.transpose(2, 3, 1, 0).reshape(9, -1)
+    turned = (BOTH_AXES @ flat).reshape(36, channels, filters)
     padded = np.zeros((36, channels, _simd.round_up(filters, SPAN)), np.float32)
     padded[:, :, :filters] = turned
     blocks = padded.reshape(36, channels, -1, SPAN).transpose(0, 2, 1, 3)
@@ -72,6 +80,33 @@ def _lay_out(x, height, width, pad_top, pad_left, multiple):
     return framed
 
 
+@helper
+def _lay_row(x, n, ih, pad_left, target):
+    """target[j, c] = x[n, c, ih, j - pad_left], zeros where there is no such pixel."""
+    channels, height, width = x.shape[1:]
+    size = target.shape[1]
+    flat, row = x.reshape(-1), target.reshape(-1)
+    begin = max(0, pad_left)
+    end = min(target.shape[0], pad_left + width)
+    for k in range(min(begin, target.shape[0]) * size):
+        row[k] = 0
+    for k in range(max(end, 0) * size, row.size):
+        row[k] = 0
+    for j in range(begin, end):
+        for c in range(channels, size):
+            row[j * size + c] = 0
+    whole = channels // WIDTH * WIDTH if end - begin >= 4 else 0
+    at = (n * channels * height + ih) * width - pad_left
+    for j in range(begin, end, 4):
+        j = min(j, end - 4)
+        for c in range(0, whole, WIDTH):
+            four = _simd.load_across(flat, at + c * height * width + j, height * width)
+            _simd.store(four, row, j * size + c, size)
+    for j in range(begin, end):
+        for c in range(whole, channels):
+            row[j * size + c] = flat[at + c * height * width + j]
+
+
 @kernel
 def _frame(x, pad_top, pad_left, framed):
     """framed[n, i, j, c] = x[n, c, i - pad_top, j - pad_left]; a thread owns rows (n, i)."""
@@ -81,17 +116,12 @@ def _frame(x, pad_top, pad_left, framed):
         n = task // rows
         target = framed[n, task % rows]
         ih = task % rows - pad_top
-        for j in range(target.shape[0]):
-            pixel = target[j]
-            iw = j - pad_left
-            if 0 <= ih < height and 0 <= iw < width:
-                for c in range(channels):
-                    pixel[c] = x[n, c, ih, iw]
-                for c in range(channels, pixel.size):
-                    pixel[c] = 0
-            else:
-                for c in range(pixel.size):
-                    pixel[c] = 0
+        if 0 <= ih < height:
+            _lay_row(x, n, ih, pad_left, target)
+        else:
+            flat = target.reshape(-1)
+            for k in range(flat.size):
+                flat[k] = 0
 
 
 @helper
@@ -104,17 +134,17 @@ def _turn_input(source, at, step_i, step_j, target, to, to_i, to_j):
         d3 = _simd.load(source, at + j * step_j + 3 * step_i)
         d4 = _simd.load(source, at + j * step_j + 4 * step_i)
         d5 = _simd.load(source, at + j * step_j + 5 * step_i)
-        even = _simd.plus(d4, d2, -4)
-        odd = _simd.plus(d3, d1, -4)
-        near = _simd.plus(d4, d2, -1)
-        far = _simd.plus(d3, d1, -1)
+        even = _simd.plus(d4, d2, -Q2)
+        odd = _simd.plus(d3, d1, -Q2)
+        even_q = _simd.plus(d4, d2, -P2)
+        odd_q = _simd.plus(d3, d1, -P2)
         o = to + j * to_j
-        _simd.store(_simd.plus(_simd.plus(d4, d2, -5), d0, 4), target, o, 0)
-        _simd.store(_simd.plus(even, odd, 1), target, o + to_i, 0)
-        _simd.store(_simd.plus(even, odd, -1), target, o + 2 * to_i, 0)
-        _simd.store(_simd.plus(near, far, 2), target, o + 3 * to_i, 0)
-        _simd.store(_simd.plus(near, far, -2), target, o + 4 * to_i, 0)
-        _simd.store(_simd.plus(_simd.plus(d5, d3, -5), d1, 4), target, o + 5 * to_i, 0)
+        _simd.store(_simd.plus(_simd.plus(d4, d2, -P2 - Q2), d0, P2 * Q2), target, o, 0)
+        _simd.store(_simd.plus(even, odd, P), target, o + to_i, 0)
+        _simd.store(_simd.plus(even, odd, -P), target, o + 2 * to_i, 0)
+        _simd.store(_simd.plus(even_q, odd_q, Q), target, o + 3 * to_i, 0)
+        _simd.store(_simd.plus(even_q, odd_q, -Q), target, o + 4 * to_i, 0)
+        _simd.store(_simd.plus(_simd.plus(d5, d3, -P2 - Q2), d1, P2 * Q2), target, o + 5 * to_i, 0)
 
 
 @helper
@@ -127,15 +157,15 @@ def _turn_output(source, at, step_i, step_j, count, target, to, to_i, to_j):
         m3 = _simd.load(source, at + j * step_j + 3 * step_i)
         m4 = _simd.load(source, at + j * step_j + 4 * step_i)
         m5 = _simd.load(source, at + j * step_j + 5 * step_i)
-        p = _simd.plus(m1, m2, 1)
-        q = _simd.plus(m1, m2, -1)
-        r = _simd.plus(m3, m4, 1)
-        s = _simd.plus(m3, m4, -1)
+        even = _simd.plus(m1, m2, 1)
+        odd = _simd.times(_simd.plus(m1, m2, -1), P)
+        even_q = _simd.plus(m3, m4, 1)
+        odd_q = _simd.times(_simd.plus(m3, m4, -1), Q)
         o = to + j * to_j
-        _simd.store(_simd.plus(_simd.plus(m0, p, 1), r, 1), target, o, 0)
-        _simd.store(_simd.plus(q, s, 2), target, o + to_i, 0)
-        _simd.store(_simd.plus(p, r, 4), target, o + 2 * to_i, 0)
-        _simd.store(_simd.plus(_simd.plus(q, s, 8), m5, 1), target, o + 3 * to_i, 0)
+        _simd.store(_simd.plus(_simd.plus(m0, even, 1), even_q, 1), target, o, 0)
+        _simd.store(_simd.plus(odd, odd_q, 1), target, o + to_i, 0)
+        _simd.store(_simd.plus(_simd.times(even, P2), even_q, Q2), target, o + 2 * to_i, 0)
+        _simd.store(_simd.plus(_simd.plus(m5, odd, P2), odd_q, Q2), target, o + 3 * to_i, 0)
 
 
 @helper
@@ -146,16 +176,16 @@ def _turn_gradient(source, at, step_i, step_j, count, target, to, to_i, to_j):
         y1 = _simd.load(source, at + j * step_j + step_i)
         y2 = _simd.load(source, at + j * step_j + 2 * step_i)
         y3 = _simd.load(source, at + j * step_j + 3 * step_i)
-        even = _simd.plus(y0, y2, 1)
-        odd = _simd.plus(y1, y3, 1)
-        even4 = _simd.plus(y0, y2, 4)
-        odd4 = _simd.plus(y1, y3, 4)
+        even = _simd.plus(y0, y2, P2)
+        odd = _simd.plus(y1, y3, P2)
+        even_q = _simd.plus(y0, y2, Q2)
+        odd_q = _simd.plus(y1, y3, Q2)
         o = to + j * to_j
         _simd.store(y0, target, o, 0)
-        _simd.store(_simd.plus(even, odd, 1), target, o + to_i, 0)
-        _simd.store(_simd.plus(even, odd, -1), target, o + 2 * to_i, 0)
-        _simd.store(_simd.plus(even4, odd4, 2), target, o + 3 * to_i, 0)
-        _simd.store(_simd.plus(even4, odd4, -2), target, o + 4 * to_i, 0)
+        _simd.store(_simd.plus(even, odd, P), target, o + to_i, 0)
+        _simd.store(_simd.plus(even, odd, -P), target, o + 2 * to_i, 0)
+        _simd.store(_simd.plus(even_q, odd_q, Q), target, o + 3 * to_i, 0)
+        _simd.store(_simd.plus(even_q, odd_q, -Q), target, o + 4 * to_i, 0)
         _simd.store(y3, target, o + 5 * to_i, 0)
 
 
@@ -192,9 +222,30 @@ def _multiply(turned, row, stride, channels, weight, at, product, to, step):
     _simd.store(tile, product, to, step)
 
 
+@helper
+def _put_down(out, padded, tile, tiles_h, tiles_w, bias, y):
+    """y[n, co, oh + i, ow + j] = out[i, j, co] + bias[co], for the 4×4 outputs of one tile."""
+    filters, height, width = y.shape[1:]
+    flat = y.reshape(-1)
+    n = tile // (tiles_h * tiles_w)
+    oh = tile // tiles_w % tiles_h * 4
+    ow = tile % tiles_w * 4
+    whole = filters // WIDTH * WIDTH if ow + 4 <= width else 0
+    for i in range(min(4, height - oh)):
+        row = i * 4 * padded
+        at = (n * filters * height + oh + i) * width + ow
+        for co in range(0, whole, WIDTH):
+            four = _simd.load_tile(_simd.zeros(4, 1), out, row + co, padded)
+            four = _simd.plus(four, _simd.load(bias, co), 1)
+            _simd.store_across(four, flat, at + co * height * width, height * width)
+        for co in range(whole, filters):
+            for j in range(min(4, width - ow)):
+                flat[at + co * height * width + j] = out[row + j * padded + co] + bias[co]
+
+
 @kernel
 def _forward(framed, weight, bias, tiles_h, tiles_w, y):
-    pictures, filters, out_h, out_w = y.shape
+    pictures = y.shape[0]
     stride = framed.shape[3]
     blocks, channels = weight.shape[1:3]
     padded = blocks * SPAN
@@ -224,14 +275,7 @@ def _forward(framed, weight, bias, tiles_h, tiles_w, y):
                 at = t * padded + co
                 _turn_output(product, at, 6 * step, step, 6, half, co, 6 * padded, padded)
                 _turn_output(half, co, padded, 6 * padded, 4, out, co, padded, 4 * padded)
-            tile = first + t
-            n = tile // (tiles_h * tiles_w)
-            oh = tile // tiles_w % tiles_h * 4
-            ow = tile % tiles_w * 4
-            for co in range(filters):
-                for i in range(min(4, out_h - oh)):
-                    for j in range(min(4, out_w - ow)):
-                        y[n, co, oh + i, ow + j] = out[(i * 4 + j) * padded + co] + bias[co]
+            _put_down(out, padded, first + t, tiles_h, tiles_w, bias, y)
 
 
 def _convolve(x, weight, bias, pad_top, pad_left, y):
@@ -321,8 +365,9 @@ def conv2d_backward_weight(
     slices = max(1, min(SLICES, dy.shape[0], PARTIALS // (36 * shape[1] * shape[2])))
     sums = np.zeros((slices, *shape), np.float32)
     _backward_weight(framed, gradient, tiles_h, tiles_w, sums)
-    total = sums.sum(axis=0)[:, :channels, :filters].reshape(6, 6, channels, filters)
-    dweight[...] = np.einsum("ir,ijck,js->kcrs", G, total, G, optimize=True)
+    total = sums.sum(axis=0)[:, :channels, :filters].reshape(36, -1)
+    turned_back = (BOTH_AXES.T @ total).reshape(3, 3, channels, filters)
+    dweight[...] = turned_back.transpose(3, 2, 0, 1)
 
 
 if config.DISABLE_JIT:  # vector registers exist in compiled code only
