@@ -259,9 +259,12 @@ def test_convolution_is_that_of_the_reference(module, dtype, geometry, function)
 def test_the_chosen_algorithms_are_the_ones_compared_above():
     from numcnn.kernels.cpu import conv2d_direct
 
-    assert conv2d.choose(np.dtype(np.float64)) is conv2d_loops
     expected = conv2d_loops if config.DISABLE_JIT else conv2d_direct
-    assert conv2d.choose(np.dtype(np.float32)) is expected
+    for geometry in GEOMETRIES.values():
+        _, weight, _, dy = geometry.arrays()
+        steps = (*geometry.stride, *geometry.dilation, geometry.groups)
+        assert conv2d.choose(weight, dy.shape, *steps) is expected
+        assert conv2d.choose(weight.astype(np.float64), dy.shape, *steps) is conv2d_loops
 
 
 @both_dtypes

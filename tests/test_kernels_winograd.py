@@ -9,7 +9,7 @@ import pytest
 from numba.core import config
 
 from numcnn import Conv2d
-from numcnn.kernels.cpu import conv2d_loops, conv2d_winograd
+from numcnn.kernels.cpu import conv2d, conv2d_direct, conv2d_loops, conv2d_winograd
 
 G = np.abs(conv2d_winograd.G)
 POINTS = [0, conv2d_winograd.P, -conv2d_winograd.P, conv2d_winograd.Q, -conv2d_winograd.Q]
@@ -110,3 +110,19 @@ def test_other_convolutions_are_passed_on():
         np.testing.assert_array_equal(ours, others)
     double = Conv2d(4, 6, 3, algorithm="winograd", dtype="float64")
     assert double(x.astype(np.float64)).dtype == np.float64
+
+
+def test_auto_takes_it_where_it_pays():
+    y_shape = (16, 32, 14, 14)
+    weight = np.zeros((32, 16, 3, 3), np.float32)
+    plain = (1, 1, 1, 1, 1)
+    assert conv2d.choose(weight, y_shape, *plain) is conv2d_winograd
+    others = [
+        conv2d.choose(weight[:, :8], y_shape, *plain),  # too few channels to turn for
+        conv2d.choose(weight, (1, *y_shape[1:]), *plain),  # too few tiles to turn the weights for
+        conv2d.choose(weight[:, :, :, :2], y_shape, *plain),
+        conv2d.choose(weight, y_shape, 2, 1, 1, 1, 1),
+        conv2d.choose(weight, y_shape, 1, 1, 1, 2, 1),
+        conv2d.choose(weight, y_shape, 1, 1, 1, 1, 2),
+    ]
+    assert others == [conv2d_direct] * len(others)

@@ -232,7 +232,9 @@ def plus(typing, a, b, factor):
     def generate(context, builder, signature, args):
         sums, vector, number = args
         vector = builder.extract_value(vector, 0)
-        factor = _broadcast(builder, context.cast(builder, number, signature.args[2], types.float32))
+        factor = _broadcast(
+            builder, context.cast(builder, number, signature.args[2], types.float32)
+        )
         for k in range(signature.args[0].rows):
             total = builder.call(_fma(builder), [factor, vector, builder.extract_value(sums, k)])
             sums = builder.insert_value(sums, total, k)
@@ -288,7 +290,7 @@ def load_across(typing, array, at, step):
 
 @intrinsic
 def store_across(typing, tile, array, at, step):
-    """The opposite of `load_across`: array[at + i * step + k] = lane i of vector k, of 4."""
+    """Undo `load_across`: array[at + i * step + k] = lane i of vector k, of 4."""
 
     def generate(context, builder, signature, args):
         vectors = [builder.extract_value(args[0], k) for k in range(4)]
