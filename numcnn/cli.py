@@ -128,7 +128,7 @@ def train(
     typer.echo(f"plan    {times} through them, {batch_size} at a time, {steps}, seed {seed}")
     if shift:
         typer.echo(f"        pictures moved by up to {shift} pixels at random, to be seen anew")
-    _get_ready(network, examples, make_optimizer)
+    _get_ready(network, (min(batch_size, len(x)), *examples.shape), make_optimizer)
     transform = recipe.transform_maker(examples, shift)
     history = network.fit(
         DataLoader(x, y, batch_size, shuffle=True, seed=seed, transform=transform),
@@ -156,19 +156,21 @@ def _console() -> Any:
     return console
 
 
-def _get_ready(network: Any, examples: runs.DataSet, make_optimizer: Any) -> None:
-    """Say where the training runs, and compile its kernels."""
-    from . import doctor
+def _get_ready(network: Any, shape: tuple[int, ...], make_optimizer: Any) -> None:
+    """Say where the training runs, and compile its kernels for batches of this shape."""
+    from . import doctor, warmup
 
     device = network.device.name
     typer.echo(f"device  {doctor.describe_device(device)}")
     if device == "reference":
         return
-    if device == "cpu" and not doctor.cache_report()["kernels"]:
+    cold = device == "cpu" and not doctor.cache_report()["kernels"]
+    if cold:
         typer.echo("The kernels are compiled first, which takes about half a minute, once.")
     started = time.perf_counter()
+    helped = cold and doctor.can_share_compiling()
     with _console().status("Compiling kernels…"):
-        recipe.compile_kernels(network, examples, make_optimizer)
+        warmup.compile_kernels(network, shape, make_optimizer, helped)
     if (seconds := time.perf_counter() - started) > SLOW:
         typer.echo(f"kernels compiled in {seconds:.0f} s")
 

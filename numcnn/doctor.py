@@ -213,6 +213,14 @@ def cache_report() -> dict[str, Any]:
     }
 
 
+def can_share_compiling() -> bool:
+    """Return whether a second process would help: a cache to hand over in, a core to run on."""
+    import numba
+
+    report = cache_report()
+    return bool(report["enabled"] and report["writable"] and numba.get_num_threads() > 1)
+
+
 def _sizes(folder: Path) -> list[int]:
     found = []
     with contextlib.suppress(OSError):

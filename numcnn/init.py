@@ -54,6 +54,17 @@ def next_seed() -> np.random.SeedSequence:
         return _root.spawn(1)[0]
 
 
+class Uniform:
+    """Draws evenly from ±bound; an object, and not a function in a function, so that it pickles."""
+
+    def __init__(self, bound: float) -> None:
+        self.bound = bound
+
+    def __call__(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        """Return an array of `shape`, float64."""
+        return rng.uniform(-self.bound, self.bound, shape)
+
+
 def generator(seed: np.random.SeedSequence) -> np.random.Generator:
     """Return the counter-based generator (Philox) of a seed."""
     return np.random.Generator(np.random.Philox(seed))

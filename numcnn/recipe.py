@@ -17,7 +17,6 @@ from .runs import DataSet, choose
 from .schedulers import OneCycleLR
 
 __all__ = [
-    "compile_kernels",
     "default_shift",
     "optimizer_maker",
     "schedule_maker",
@@ -73,18 +72,6 @@ def schedule_maker(name: str) -> Callable[[Optimizer, int], Any] | None:
     return lambda optimizer, steps: OneCycleLR(
         optimizer, optimizer.lr, steps, pct_start=0.2, anneal_strategy="linear"
     )
-
-
-def compile_kernels(
-    network: Sequential, examples: DataSet, make_optimizer: Callable[[Any], Optimizer]
-) -> None:
-    """Take one step with a copy of `network`, so that every kernel it needs is compiled.
-
-    Nothing of the network changes, neither weights nor the state of anything random.
-    """
-    x = np.zeros((2, *examples.shape), np.float32)
-    y = np.zeros(2, np.int64)
-    network.copy().fit(x, y, batch_size=2, optimizer=make_optimizer, verbose=False)
 
 
 def default_shift(network: Sequential) -> int:

@@ -27,7 +27,7 @@ from .losses import CrossEntropyLoss, Loss, NLLLoss, check_labels
 from .optim import Optimizer
 from .progress import TrainingProgress
 
-__all__ = ["Evaluation", "evaluate", "fit", "predict"]
+__all__ = ["Evaluation", "evaluate", "fit", "predict", "without_input_gradient"]
 
 
 class Evaluation(NamedTuple):
@@ -46,7 +46,7 @@ class Evaluation(NamedTuple):
 
 
 @contextlib.contextmanager
-def _without_input_gradient(model: Layer) -> Iterator[None]:
+def without_input_gradient(model: Layer) -> Iterator[None]:
     """Spare the gradient that a training step throws away: that of the pictures themselves."""
     first = model
     while isinstance(first, Chain) and len(first):
@@ -136,7 +136,7 @@ def fit(
     history = History()
     callbacks = list(callbacks)
     progress = TrainingProgress(epochs, len(loader), verbose)
-    with _mode(model, True), _without_input_gradient(model), progress:
+    with _mode(model, True), without_input_gradient(model), progress:
         for epoch in range(epochs):
             progress.start_epoch(epoch)
             figures = _epoch(model, loader, loss, (optimizer, scheduler), history, progress, epoch)

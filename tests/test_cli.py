@@ -135,22 +135,6 @@ def test_train_piped_has_no_escapes_and_repeats(tmp_path):
     assert all(np.array_equal(a[name], b[name]) for name in a)
 
 
-def test_compiling_first_changes_nothing():
-    examples = runs.DataSet("tiny", None, (1, 3, 3), ("a", "b"), "things")
-    rng = np.random.default_rng(0)
-    x, y = rng.normal(size=(8, 1, 3, 3)), rng.integers(0, 2, 8)
-    ends = []
-    for compiled in (False, True):
-        network = numcnn.Sequential(
-            numcnn.Flatten(), numcnn.Dropout(), numcnn.Linear(9, 2), device="reference", seed=3
-        )
-        if compiled:
-            recipe.compile_kernels(network, examples, numcnn.Adam)
-        network.fit(x, y, epochs=2, batch_size=4, verbose=False)
-        ends.append(network.state_dict())
-    assert all(np.array_equal(ends[0][name], ends[1][name]) for name in ends[0])
-
-
 def test_reference_device_limits_the_test_too(tmp_path):
     with inside(tmp_path):
         args = ("--device", "reference", "--limit", 2, "--epochs", 1, "--batch-size", 1)

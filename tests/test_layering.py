@@ -44,6 +44,7 @@ FLOORS = (
         "numcnn.doctor",
         "numcnn.gradcheck_all",
         "numcnn.runs",
+        "numcnn.warmup",
     ),
 )
 KERNEL_FLOORS = ("reference", "cpu", "cuda")

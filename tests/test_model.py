@@ -396,6 +396,15 @@ def test_mse_of_a_network_that_rebuilds_its_input():
     assert model.evaluate(x, x, loss="mse").loss < before
 
 
+def test_a_network_survives_a_pickle():
+    x, _ = pictures()
+    model = small(seed=3)
+    restored = pickle.loads(pickle.dumps(model))  # before the weights are drawn: the seed decides
+    np.testing.assert_array_equal(restored.predict(x), model.predict(x))
+    again = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(again.predict(x), model.predict(x))
+
+
 def test_the_device_survives_a_pickle():
     device = small(device="reference").device
     assert pickle.loads(pickle.dumps(device)) is device

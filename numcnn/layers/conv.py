@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..init import Uniform
 from ..shapes import ShapeError, as_count, as_pair, conv_output_size, span, unused_positions
 from .base import Layer, Parameter, Shape
 
@@ -121,11 +122,7 @@ class Conv2d(Layer):
             raise ValueError(f"padding_mode must be 'zeros', got {padding_mode!r}")
         self.pads = self._sides()
         shape = (self.out_channels, self.in_channels // self.groups, *self.kernel_size)
-        bound = 1 / math.sqrt(math.prod(shape[1:]))
-
-        def draw(rng: np.random.Generator, shape: Shape) -> np.ndarray:
-            return rng.uniform(-bound, bound, shape)
-
+        draw = Uniform(1 / math.sqrt(math.prod(shape[1:])))
         self.weight = Parameter(shape, draw, self.device, dtype)
         self.bias: Parameter | None = None
         if bias:

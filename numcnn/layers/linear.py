@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..init import Uniform
 from ..shapes import ShapeError, as_count
 from .base import Layer, Parameter, Shape
 
@@ -43,11 +44,7 @@ class Linear(Layer):
         super().__init__(device, dtype)
         self.in_features = as_count(in_features, "in_features")
         self.out_features = as_count(out_features, "out_features")
-        bound = 1 / math.sqrt(self.in_features)
-
-        def draw(rng: np.random.Generator, shape: Shape) -> np.ndarray:
-            return rng.uniform(-bound, bound, shape)
-
+        draw = Uniform(1 / math.sqrt(self.in_features))
         self.weight = Parameter((self.out_features, self.in_features), draw, self.device, dtype)
         self.bias: Parameter | None = None
         if bias:
