@@ -46,7 +46,7 @@ from .models import ZOO
 
 __all__ = ["app", "main"]
 
-EPOCHS = 5
+EPOCHS = 4
 BATCH_SIZE = 64
 SLOW = 2.0  # seconds of compiling that are worth a line
 

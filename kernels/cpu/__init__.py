@@ -1,5 +1,6 @@
 """The loops of the reference, compiled by Numba for every core of the processor."""
 
+from ._memory import keep_freed_memory
 from .adam import adam_update
 from .add import add_forward
 from .avg_pool2d import avg_pool2d_backward_input, avg_pool2d_forward
@@ -65,3 +66,5 @@ __all__ = [
     "tanh_backward_input",
     "tanh_forward",
 ]
+
+keep_freed_memory()
