@@ -126,8 +126,8 @@ class KernelCache(NullCache):
                 with os.fdopen(handle, "wb") as file:
                     file.write(hashlib.sha256(body).digest() + body)
                 os.replace(temporary, final)
-            except OSError:
-                os.unlink(temporary)
+            except BaseException:  # the end of the process too must leave no half file
+                Path(temporary).unlink(missing_ok=True)
                 raise
 
 
