@@ -14,7 +14,6 @@ import multiprocessing
 import os
 import pickle
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from typing import Any
@@ -80,23 +79,17 @@ def _helper(network: Sequential, shape: tuple[int, ...], make_optimizer: Maker) 
         yield process
     finally:
         ours.close()
-        process.terminate()  # what it is just compiling has been compiled here
+        process.terminate()  # what it is just compiling has been compiled here; the cache is safe
 
 
 def _help(task: bytes, line: Connection) -> None:
     """Compile from the last layer on, until all are compiled or the line is cut."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that asked
-    signal.signal(signal.SIGTERM, _leave)
     os.environ["NUMBA_NUM_THREADS"] = "1"  # its other threads would take time from the compilers
     with contextlib.suppress(Exception):  # whatever fails here is reported where it is needed
         network, shape, make_optimizer = pickle.loads(task)
         with _without_garbage_collection():
             _visit_all(network, shape, make_optimizer, backwards=True, unwanted=line.poll)
-
-
-def _leave(*signal_and_frame: Any) -> None:
-    """End the process by way of its clean-up."""
-    sys.exit()
 
 
 def _visit_all(

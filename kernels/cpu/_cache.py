@@ -126,8 +126,8 @@ class KernelCache(NullCache):
                 with os.fdopen(handle, "wb") as file:
                     file.write(hashlib.sha256(body).digest() + body)
                 os.replace(temporary, final)
-            except BaseException:  # the end of the process too must leave no half file
-                Path(temporary).unlink(missing_ok=True)
+            except OSError:
+                os.unlink(temporary)
                 raise
 
 
