@@ -21,7 +21,7 @@ def train(
     batch_size: Annotated[int, typer.Option(help="Examples in a step.")] = 64,
     steps: Annotated[int, typer.Option(help="Timed steps of each side.")] = 30,
     peer: Annotated[str, typer.Option(help="torch, or '' for none.")] = "",
-    algorithm: Annotated[str, typer.Option(help="auto, loops or direct.")] = "auto",
+    algorithm: Annotated[str, typer.Option(help="auto, loops, direct or winograd.")] = "auto",
     out: Annotated[Path | None, typer.Option(help="Write the figures to this JSON file.")] = None,
 ) -> None:
     """Time training steps.
