@@ -41,22 +41,34 @@ from .layers import (
 )
 from .losses import CrossEntropyLoss, MSELoss, NLLLoss
 from .model import Sequential
-from .optim import SGD, Adam
-from .schedulers import OneCycleLR
+from .optim import SGD, Adadelta, Adagrad, Adam, AdamW, RMSprop
+from .schedulers import (
+    CosineAnnealingLR,
+    ExponentialLR,
+    MultiStepLR,
+    OneCycleLR,
+    ReduceLROnPlateau,
+    StepLR,
+)
 from .shapes import ShapeError, conv_output_size
 
 __version__ = _version("numcnn")
 
 __all__ = [
     "SGD",
+    "Adadelta",
+    "Adagrad",
     "Adam",
+    "AdamW",
     "AvgPool2d",
     "Conv2d",
+    "CosineAnnealingLR",
     "CrossEntropyLoss",
     "DataLoader",
     "DeviceError",
     "Dropout",
     "Dropout2d",
+    "ExponentialLR",
     "Flatten",
     "History",
     "Layer",
@@ -64,14 +76,18 @@ __all__ = [
     "LogSoftmax",
     "MSELoss",
     "MaxPool2d",
+    "MultiStepLR",
     "NLLLoss",
     "OneCycleLR",
     "Parameter",
+    "RMSprop",
     "ReLU",
+    "ReduceLROnPlateau",
     "Sequential",
     "ShapeError",
     "Sigmoid",
     "Softmax",
+    "StepLR",
     "Tanh",
     "conv_output_size",
     "data",

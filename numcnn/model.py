@@ -16,14 +16,21 @@ from .history import History
 from .layers import Chain, Layer
 from .layers.base import as_dtype
 from .losses import Loss, as_loss
-from .optim import SGD, Adam, Optimizer
+from .optim import SGD, Adadelta, Adagrad, Adam, AdamW, Optimizer, RMSprop
 from .shapes import as_count
 from .summary import Summary, summarize
 from .training import Evaluation
 
 __all__ = ["Sequential"]
 
-OPTIMIZERS: dict[str, Callable[[Any], Optimizer]] = {"adam": Adam, "sgd": SGD}
+OPTIMIZERS: dict[str, Callable[[Any], Optimizer]] = {
+    "adam": Adam,
+    "sgd": SGD,
+    "adamw": AdamW,
+    "rmsprop": RMSprop,
+    "adagrad": Adagrad,
+    "adadelta": Adadelta,
+}
 
 
 class Sequential(Chain):
@@ -110,7 +117,7 @@ class Sequential(Chain):
         epochs, batch_size : int
             How often to go through the data, and how many examples make a step.
         loss : Loss or {"cross_entropy", "nll", "mse"}
-        optimizer : Optimizer, {"adam", "sgd"}, or callable
+        optimizer : Optimizer, {"adam", "sgd", "adamw", ...}, or callable
             A callable gets the parameters: ``lambda p: SGD(p, lr=0.1, momentum=0.9)``.
         validation_data : (x, y), optional
             Evaluated after each epoch.

@@ -1,13 +1,210 @@
-"""Learning rates that change as training goes on, named as in ``torch.optim.lr_scheduler``."""
+"""Learning rates that change as training goes on, named as in ``torch.optim.lr_scheduler``.
+
+Each sets the optimizer's ``lr``; what a call of ``step()`` stands for, a batch or an epoch, is for
+the caller to decide. ``Sequential.fit(scheduler=...)`` calls it after each batch.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 from .optim import Optimizer
 from .shapes import as_count
 
-__all__ = ["OneCycleLR"]
+__all__ = [
+    "CosineAnnealingLR",
+    "ExponentialLR",
+    "MultiStepLR",
+    "OneCycleLR",
+    "ReduceLROnPlateau",
+    "StepLR",
+]
+
+
+class _Schedule:
+    """A learning rate that is a function of the number of steps: `rate` gives it."""
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        self.optimizer = optimizer
+        self.base_lr = optimizer.lr
+        self.steps = 0
+        optimizer.lr = self.rate(0)
+
+    def rate(self, step: int) -> float:
+        """Return the learning rate after `step` calls of `step()`."""
+        raise TypeError(f"{type(self).__name__} must define rate")
+
+    def step(self) -> None:
+        """Set the next learning rate."""
+        self.steps += 1
+        self.optimizer.lr = self.rate(self.steps)
+
+
+class StepLR(_Schedule):
+    """Multiply the learning rate by `gamma` after every `step_size` steps.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    step_size : int
+    gamma : float
+    """
+
+    def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1) -> None:
+        self.step_size = as_count(step_size, "step_size")
+        self.gamma = float(gamma)
+        super().__init__(optimizer)
+
+    def rate(self, step: int) -> float:
+        """Return ``base_lr * gamma ** (step // step_size)``."""
+        return self.base_lr * self.gamma ** (step // self.step_size)
+
+
+class MultiStepLR(_Schedule):
+    """Multiply the learning rate by `gamma` at each of the `milestones`.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    milestones : iterable of int
+        Numbers of steps; one that stands there twice counts twice.
+    gamma : float
+    """
+
+    def __init__(self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1) -> None:
+        self.milestones = sorted(as_count(milestone, "milestones", 0) for milestone in milestones)
+        self.gamma = float(gamma)
+        super().__init__(optimizer)
+
+    def rate(self, step: int) -> float:
+        """Return ``base_lr * gamma ** (number of milestones reached)``."""
+        reached = sum(0 < milestone <= step for milestone in self.milestones)
+        return self.base_lr * self.gamma**reached
+
+
+class ExponentialLR(_Schedule):
+    """Multiply the learning rate by `gamma` at every step.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    gamma : float
+    """
+
+    def __init__(self, optimizer: Optimizer, gamma: float) -> None:
+        self.gamma = float(gamma)
+        super().__init__(optimizer)
+
+    def rate(self, step: int) -> float:
+        """Return ``base_lr * gamma ** step``."""
+        return self.base_lr * self.gamma**step
+
+
+class CosineAnnealingLR(_Schedule):
+    """Let the learning rate fall along half a cosine, and rise again if steps go on.
+
+    Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts", 2017.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    T_max : int
+        Steps until the lowest rate.
+    eta_min : float
+        The lowest rate.
+    """
+
+    def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0) -> None:
+        self.T_max = as_count(T_max, "T_max")
+        self.eta_min = float(eta_min)
+        super().__init__(optimizer)
+
+    def rate(self, step: int) -> float:
+        """Return ``eta_min + (base_lr - eta_min) * (1 + cos(pi * step / T_max)) / 2``."""
+        share = (1 + math.cos(math.pi * step / self.T_max)) / 2
+        return self.eta_min + (self.base_lr - self.eta_min) * share
+
+
+class ReduceLROnPlateau:
+    """Multiply the learning rate by `factor` when a figure has stopped getting better.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    mode : {"min", "max"}
+        Which is better: less, as of a loss, or more, as of an accuracy.
+    factor : float
+        Below 1.
+    patience : int
+        Steps without an improvement that are borne.
+    threshold : float
+        What counts as one: with ``threshold_mode="rel"`` that share of the best figure, with
+        "abs" that much.
+    threshold_mode : {"rel", "abs"}
+    cooldown : int
+        Steps after a reduction during which nothing is counted.
+    min_lr : float
+        The lowest rate.
+    eps : float
+        A change smaller than this isn't made.
+
+    Raises
+    ------
+    ValueError
+        For arguments that make no schedule.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        mode: str = "min",
+        factor: float = 0.1,
+        patience: int = 10,
+        threshold: float = 1e-4,
+        threshold_mode: str = "rel",
+        cooldown: int = 0,
+        min_lr: float = 0.0,
+        eps: float = 1e-8,
+    ) -> None:
+        if mode not in ("min", "max"):
+            raise ValueError(f"mode must be 'min' or 'max', got {mode!r}")
+        if threshold_mode not in ("rel", "abs"):
+            raise ValueError(f"threshold_mode must be 'rel' or 'abs', got {threshold_mode!r}")
+        if not factor < 1:
+            raise ValueError(f"factor must be below 1, got {factor}")
+        self.optimizer = optimizer
+        self.mode, self.threshold_mode = mode, threshold_mode
+        self.factor, self.threshold = float(factor), float(threshold)
+        self.patience = as_count(patience, "patience", 0)
+        self.cooldown = as_count(cooldown, "cooldown", 0)
+        self.min_lr, self.eps = float(min_lr), float(eps)
+        self.best = math.inf if mode == "min" else -math.inf
+        self.bad_steps = 0
+        self.resting = 0
+
+    def step(self, metrics: float) -> None:
+        """Take note of the latest figure, and reduce the rate if it is time."""
+        if self._better(float(metrics)):
+            self.best = float(metrics)
+            self.bad_steps = 0
+        else:
+            self.bad_steps += 1
+        if self.resting > 0:
+            self.resting -= 1
+            self.bad_steps = 0
+        if self.bad_steps > self.patience:
+            lower = max(self.optimizer.lr * self.factor, self.min_lr)
+            if self.optimizer.lr - lower > self.eps:
+                self.optimizer.lr = lower
+            self.resting = self.cooldown
+            self.bad_steps = 0
+
+    def _better(self, value: float) -> bool:
+        sign = 1 if self.mode == "min" else -1
+        if self.threshold_mode == "abs":
+            return sign * value < sign * self.best - self.threshold
+        return sign * value < sign * self.best * (1 - sign * self.threshold)
 
 
 class OneCycleLR:

@@ -506,9 +506,11 @@ def test_help_does_not_wait_for_the_compiler(tmp_path):
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for other processes")
 def test_ctrl_c_ends_with_one_sentence(tmp_path):
-    args = ("train", "--model", "mlp", "--device", "reference")
+    # a test run in the background of a shell begets children that ignore Ctrl-C
+    heed = "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    start = heed + "runpy.run_module('numcnn', run_name='__main__', alter_sys=True)"
     with subprocess.Popen(
-        [sys.executable, "-m", "numcnn", *args],
+        [sys.executable, "-c", start, "train", "--model", "mlp", "--device", "reference"],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

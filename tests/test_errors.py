@@ -355,7 +355,11 @@ FITS = {
         "there is no loss 'hinge'; choose one of cross_entropy",
     ),
     "loss-type": ({"loss": 3}, TypeError, "loss must be a Loss or one of"),
-    "optimizer": ({"optimizer": "adagrad"}, ValueError, "there is no optimizer 'adagrad'; .* adam"),
+    "optimizer": (
+        {"optimizer": "adagrat"},
+        ValueError,
+        "there is no optimizer 'adagrat'; .* adagrad",
+    ),
     "epochs": ({"epochs": 0}, ValueError, "epochs must be at least 1, got 0"),
     "epochs-float": ({"epochs": 1.5}, TypeError, "epochs must be a whole number, got 1.5"),
     "batch-size": ({"batch_size": 0}, ValueError, "batch_size must be 1 or more; got 0"),

@@ -18,7 +18,14 @@ from numcnn import bench, kernels
 FLOORS = (
     ("numcnn.kernels", "numcnn.kernels.*"),
     ("numcnn.shapes", "numcnn.init", "numcnn.device"),
-    ("numcnn.layers", "numcnn.layers.*", "numcnn.losses", "numcnn.optim", "numcnn.schedulers"),
+    (
+        "numcnn.layers",
+        "numcnn.layers.*",
+        "numcnn.losses",
+        "numcnn.optim",
+        "numcnn.optim.*",
+        "numcnn.schedulers",
+    ),
     (
         "numcnn.data",
         "numcnn.data.*",

@@ -1,4 +1,4 @@
-"""SGD and Adam against PyTorch's: the same steps on the same gradients, the same training curves.
+"""Every optimizer against PyTorch's: the same steps and the same training curves.
 
 A training curve is the loss at every step, from the same weights, on the same batches, in
 float64. Both engines compute the same numbers up to rounding, so the curves lie on each other
@@ -54,8 +54,32 @@ ADAM = [
     {"weight_decay": 0.1},
     {"betas": (0.8, 0.95), "eps": 1e-6, "weight_decay": 0.01},
     {"lr": 0.0},
+    {"amsgrad": True},
+    {"betas": (0.5, 0.6), "amsgrad": True, "weight_decay": 0.1},
 ]
-CASES = [("SGD", {"lr": 0.05} | a) for a in SGD] + [("Adam", {"lr": 0.02} | a) for a in ADAM]
+RMSPROP = [
+    {},
+    {"alpha": 0.5, "eps": 1e-3},
+    {"weight_decay": 0.1},
+    {"momentum": 0.9},
+    {"centered": True, "eps": 0.1},
+    {"centered": True, "eps": 0.1, "momentum": 0.5, "weight_decay": 0.01},
+]
+ADAGRAD = [
+    {},
+    {"lr_decay": 0.1},
+    {"weight_decay": 0.1},
+    {"initial_accumulator_value": 0.5, "eps": 1e-3},
+]
+ADADELTA = [{}, {"rho": 0.5}, {"eps": 1e-3}, {"weight_decay": 0.1}]
+CASES = [
+    *(("SGD", {"lr": 0.05} | a) for a in SGD),
+    *(("Adam", {"lr": 0.02} | a) for a in ADAM),
+    *(("AdamW", {"lr": 0.02} | a) for a in ADAM),
+    *(("RMSprop", {"lr": 0.02} | a) for a in RMSPROP),
+    *(("Adagrad", {"lr": 0.1} | a) for a in ADAGRAD),
+    *(("Adadelta", {"lr": 20.0} | a) for a in ADADELTA),
+]
 each_optimizer = pytest.mark.parametrize(
     ("name", "arguments"), CASES, ids=[f"{name}-{arguments}" for name, arguments in CASES]
 )
@@ -153,6 +177,13 @@ def test_gradients_are_left_alone(name, arguments):
         ("Adam", {"betas": (-0.1, 0.9)}),
         ("Adam", {"eps": -1e-8}),
         ("Adam", {"weight_decay": -0.1}),
+        ("AdamW", {"weight_decay": -0.1}),
+        ("RMSprop", {"alpha": -0.1}),
+        ("RMSprop", {"momentum": -0.1}),
+        ("Adagrad", {"lr_decay": -0.1}),
+        ("Adagrad", {"initial_accumulator_value": -0.1}),
+        ("Adadelta", {"rho": 1.1}),
+        ("Adadelta", {"eps": -1e-6}),
     ],
     ids=str,
 )
@@ -164,7 +195,7 @@ def test_both_refuse(name, arguments):
         getattr(numcnn, name)(ours, **arguments)
 
 
-@pytest.mark.parametrize("name", ["SGD", "Adam"])
+@pytest.mark.parametrize("name", sorted({name for name, _ in CASES}))
 def test_arguments_have_pytorchs_names_places_and_defaults(name):
     ours = inspect.signature(getattr(numcnn, name)).parameters
     theirs = inspect.signature(getattr(torch.optim, name)).parameters
@@ -207,6 +238,79 @@ def test_one_cycle(arguments, total_steps):
         if step < total_steps - 1:
             scheduler.step()
             oracle_scheduler.step()
+
+
+@pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.step")
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("StepLR", {"step_size": 3}),
+        ("StepLR", {"step_size": 1, "gamma": 0.7}),
+        ("MultiStepLR", {"milestones": [4, 2, 2, 9]}),
+        ("MultiStepLR", {"milestones": [5], "gamma": 0.5}),
+        ("ExponentialLR", {"gamma": 0.9}),
+        ("CosineAnnealingLR", {"T_max": 10}),
+        ("CosineAnnealingLR", {"T_max": 7, "eta_min": 0.01}),
+    ],
+    ids=str,
+)
+def test_schedules_that_count_steps(name, arguments):
+    """The rate of 40 steps, which goes past the end of a cosine."""
+    ours, theirs = parameters("float64")
+    optimizer, oracle = numcnn.SGD(ours, lr=0.4), torch.optim.SGD(theirs, lr=0.4)
+    scheduler = getattr(numcnn, name)(optimizer, **arguments)
+    oracle_scheduler = getattr(torch.optim.lr_scheduler, name)(oracle, **arguments)
+    rates = []
+    for step in range(40):
+        # PyTorch goes from rate to rate, and its cosine gathers rounding on the way
+        want = oracle.param_groups[0]["lr"]
+        assert optimizer.lr == pytest.approx(want, rel=1e-9, abs=1e-12), step
+        rates.append(optimizer.lr)
+        scheduler.step()
+        oracle_scheduler.step()
+    assert min(rates) < 0.3 < max(rates)
+
+
+@pytest.mark.parametrize("mode", ["min", "max"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"patience": 2, "cooldown": 3},
+        {"patience": 0, "factor": 0.5, "min_lr": 0.02},
+        {"patience": 1, "threshold": 0.3},
+        {"patience": 1, "threshold": 0.05, "threshold_mode": "abs"},
+        {"patience": 0, "eps": 0.2},
+    ],
+    ids=str,
+)
+def test_reduce_on_plateau(mode, arguments):
+    """A figure that gets better for a while, then wanders, also below 0."""
+    ours, theirs = parameters("float64")
+    optimizer, oracle = numcnn.SGD(ours, lr=0.4), torch.optim.SGD(theirs, lr=0.4)
+    scheduler = numcnn.ReduceLROnPlateau(optimizer, mode, **arguments)
+    oracle_scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(oracle, mode, **arguments)
+    rng = np.random.default_rng(6)
+    rates = []
+    for step in range(80):
+        figure = float(1 / (1 + min(step, 12)) + 0.1 * rng.standard_normal() - 0.2)
+        scheduler.step(figure if mode == "min" else -figure)
+        oracle_scheduler.step(figure if mode == "min" else -figure)
+        assert optimizer.lr == oracle.param_groups[0]["lr"], step
+        rates.append(optimizer.lr)
+    assert rates[-1] < 0.4
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["StepLR", "MultiStepLR", "ExponentialLR", "CosineAnnealingLR", "ReduceLROnPlateau"],
+)
+def test_schedules_have_pytorchs_arguments(name):
+    ours = inspect.signature(getattr(numcnn, name)).parameters
+    theirs = inspect.signature(getattr(torch.optim.lr_scheduler, name)).parameters
+    assert list(ours) == list(theirs)[: len(ours)]
+    for argument, parameter in ours.items():
+        assert parameter.default == theirs[argument].default, argument
 
 
 @pytest.mark.parametrize("total_steps", [1, 10])
@@ -294,6 +398,10 @@ def digits():
         ("SGD", {"lr": 0.05, "momentum": 0.9}),
         ("SGD", {"lr": 0.05, "momentum": 0.9, "nesterov": True, "weight_decay": 1e-3}),
         ("Adam", {"lr": 0.01}),
+        ("AdamW", {"lr": 0.01, "amsgrad": True}),
+        ("RMSprop", {"lr": 0.003, "momentum": 0.5, "centered": True, "eps": 1e-2}),
+        ("Adagrad", {"lr": 0.05}),
+        ("Adadelta", {}),
     ],
     ids=str,
 )

@@ -9,6 +9,7 @@ vectorise, products and sums may fuse into FMAs; NaN and infinity keep their mea
 from numba import njit, prange
 
 from ._cache import attach
+from ._memory import keep_freed_memory
 
 __all__ = ["exact_kernel", "helper", "kernel", "prange"]
 
@@ -36,3 +37,6 @@ def exact_kernel(function):
 def helper(function):
     """Compile a serial piece, to be called inside a kernel."""
     return njit(**OPTIONS)(function)
+
+
+keep_freed_memory()  # every kernel works on arrays that come and go

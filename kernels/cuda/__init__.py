@@ -1,5 +1,7 @@
 """The loops of the reference turned inside out: one GPU thread per number written."""
 
+from .adadelta import adadelta_update
+from .adagrad import adagrad_update
 from .adam import adam_update
 from .add import add_forward
 from .avg_pool2d import avg_pool2d_backward_input, avg_pool2d_forward
@@ -21,6 +23,7 @@ from .max_pool2d import max_pool2d_backward_input, max_pool2d_forward
 from .mse import mse_backward_input, mse_forward
 from .nll import nll_backward_input, nll_forward
 from .relu import relu_backward_input, relu_forward
+from .rmsprop import rmsprop_update
 from .sgd import sgd_update
 from .sigmoid import sigmoid_backward_input, sigmoid_forward
 from .softmax import softmax_backward_input, softmax_forward
@@ -31,6 +34,8 @@ from .softmax_cross_entropy import (
 from .tanh import tanh_backward_input, tanh_forward
 
 __all__ = [
+    "adadelta_update",
+    "adagrad_update",
     "adam_update",
     "add_forward",
     "avg_pool2d_backward_input",
@@ -55,6 +60,7 @@ __all__ = [
     "nll_forward",
     "relu_backward_input",
     "relu_forward",
+    "rmsprop_update",
     "sgd_update",
     "sigmoid_backward_input",
     "sigmoid_forward",

@@ -1,4 +1,4 @@
-"""Optimizers: how a gradient becomes a step, with the names and defaults of ``torch.optim``."""
+"""What every optimizer shares: parameters, the arrays kept for each of them, checks."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from .layers.base import Layer, Parameter
-from .shapes import as_count
+from ..layers.base import Layer, Parameter
+from ..shapes import as_count
 
-__all__ = ["SGD", "Adam", "Optimizer"]
+__all__ = ["Optimizer", "not_negative"]
 
 
-def _not_negative(value: float, name: str) -> float:
+def not_negative(value: float, name: str) -> float:
+    """Return `value`, or say that `name` can't be below 0."""
     if not value >= 0:
         raise ValueError(f"{name} must be 0 or more, got {value}")
     return float(value)
@@ -31,6 +32,7 @@ class Optimizer:
     """
 
     slots: tuple[str, ...] = ()
+    first_value = 0.0  # of every number in the slots
 
     def __init__(self, params: Iterable[Parameter], lr: float) -> None:
         if isinstance(params, Layer):
@@ -41,7 +43,7 @@ class Optimizer:
                 raise TypeError(f"an optimizer takes Parameters, got {type(parameter).__name__}")
         if not self.params:
             raise ValueError("the optimizer got no parameters; nothing would ever be learned")
-        self.lr = _not_negative(lr, "lr")
+        self.lr = not_negative(lr, "lr")
         self.steps = 0
         self._state: list[dict[str, Any]] = [{} for _ in self.params]
 
@@ -68,13 +70,13 @@ class Optimizer:
                 self._update(parameter, self._arrays(parameter, state), state)
 
     def _arrays(self, parameter: Parameter, state: dict[str, Any]) -> list[Any]:
-        """Return the parameter's own arrays as 1-D views, made of zeros at the first step."""
+        """Return the parameter's own arrays as 1-D views, made at the first step."""
         state.setdefault("step", 0)
         state["step"] += 1
         for slot in self.slots:
             if slot not in state:
-                zeros = np.zeros(parameter.shape, parameter.dtype)
-                state[slot] = parameter.device.to_device(zeros)
+                fresh = np.full(parameter.shape, self.first_value, parameter.dtype)
+                state[slot] = parameter.device.to_device(fresh)
         return [state[slot].reshape(-1) for slot in self.slots]
 
     def _update(self, parameter: Parameter, arrays: list[Any], state: dict[str, Any]) -> None:
@@ -109,107 +111,3 @@ class Optimizer:
                 raise ValueError(f"{name} has shape {array.shape}, expected {parameter.shape}")
             fresh[int(position)][slot] = parameter.device.to_device(array.copy())
         self.steps, self.lr, self._state = int(state["steps"]), float(state["lr"]), fresh
-
-
-class SGD(Optimizer):
-    """Stochastic gradient descent, with momentum if wanted.
-
-    Parameters
-    ----------
-    params : iterable of Parameter
-    lr : float
-        Learning rate.
-    momentum : float
-        Share of the last step that is kept (Polyak, 1964).
-    dampening : float
-        Share of the gradient that the momentum leaves out.
-    weight_decay : float
-        Adds ``weight_decay * param`` to the gradient.
-    nesterov : bool
-        Nesterov's momentum (Sutskever et al., 2013).
-    """
-
-    slots: tuple[str, ...] = ("velocity",)
-
-    def __init__(
-        self,
-        params: Iterable[Parameter],
-        lr: float = 1e-3,
-        momentum: float = 0.0,
-        dampening: float = 0.0,
-        weight_decay: float = 0.0,
-        nesterov: bool = False,
-    ) -> None:
-        super().__init__(params, lr)
-        self.momentum = _not_negative(momentum, "momentum")
-        self.dampening = float(dampening)
-        self.weight_decay = _not_negative(weight_decay, "weight_decay")
-        self.nesterov = bool(nesterov)
-        if self.nesterov and (self.momentum == 0 or self.dampening != 0):
-            raise ValueError("nesterov=True needs a momentum above 0 and dampening=0")
-        if self.momentum == 0:
-            self.slots = ()
-
-    def _update(self, parameter: Parameter, arrays: list[Any], state: dict[str, Any]) -> None:
-        param = parameter.data.reshape(-1)
-        grad = parameter.grad.reshape(-1)
-        parameter.device.kernels.sgd_update(
-            grad,
-            float(self.lr),
-            self.momentum,
-            self.dampening,
-            self.weight_decay,
-            int(self.nesterov),
-            int(state["step"] == 1),
-            param,
-            arrays[0] if arrays else param,  # without momentum the kernel doesn't touch it
-        )
-
-
-class Adam(Optimizer):
-    """Adam: steps scaled by a running mean of each gradient and of its square.
-
-    Kingma and Ba, "Adam: a method for stochastic optimization", 2015, Algorithm 1.
-
-    Parameters
-    ----------
-    params : iterable of Parameter
-    lr : float
-        Learning rate, about the size of a step.
-    betas : (float, float)
-        How slowly the two running means forget.
-    eps : float
-        Keeps the division finite.
-    weight_decay : float
-        Adds ``weight_decay * param`` to the gradient.
-    """
-
-    slots = ("mean", "square")
-
-    def __init__(
-        self,
-        params: Iterable[Parameter],
-        lr: float = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
-    ) -> None:
-        super().__init__(params, lr)
-        for i, beta in enumerate(betas):
-            if not 0 <= beta < 1:
-                raise ValueError(f"betas[{i}] must be at least 0 and below 1, got {beta}")
-        self.betas = (float(betas[0]), float(betas[1]))
-        self.eps = _not_negative(eps, "eps")
-        self.weight_decay = _not_negative(weight_decay, "weight_decay")
-
-    def _update(self, parameter: Parameter, arrays: list[Any], state: dict[str, Any]) -> None:
-        parameter.device.kernels.adam_update(
-            parameter.grad.reshape(-1),
-            float(self.lr),
-            *self.betas,
-            self.eps,
-            self.weight_decay,
-            state["step"],
-            parameter.data.reshape(-1),
-            *arrays,
-        )

@@ -1,0 +1,26 @@
+"""Adadelta, the loop of ``reference/adadelta.py`` on every core.
+
+Every element is independent; one pass reads and writes each array once.
+"""
+
+import math
+
+from ._jit import kernel, prange
+
+
+@kernel
+def adadelta_update(grad, lr, rho, eps, weight_decay, param, square, moved):
+    """Move param one step; its size follows from the steps before."""
+    number = param.dtype.type  # keep the arithmetic in the parameter's own precision
+    rate = number(lr)
+    keep = number(rho)
+    new = number(1 - rho)
+    small = number(eps)
+    decay = number(weight_decay)
+    for i in prange(param.shape[0]):
+        g = grad[i] + decay * param[i]
+        square[i] = keep * square[i] + new * g * g
+        root = math.sqrt(moved[i] + small) / math.sqrt(square[i] + small)
+        delta = root * g
+        moved[i] = keep * moved[i] + new * delta * delta
+        param[i] -= rate * delta
