@@ -770,34 +770,107 @@ def test_sgd(momentum, dampening, weight_decay, nesterov, first_step, dtype):
 
 
 @both_dtypes
-@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
-def test_adam_over_several_steps(weight_decay, dtype):
+@pytest.mark.parametrize("amsgrad", [0, 1])
+@pytest.mark.parametrize(("weight_decay", "decoupled"), [(0.0, 0), (0.1, 0), (0.1, 1)])
+def test_adam_over_several_steps(weight_decay, decoupled, amsgrad, dtype):
     lr, beta1, beta2, eps = 0.05, 0.9, 0.99, 1e-8
-    state = [normal(1, 53), np.zeros(53, np.float32), np.zeros(53, np.float32)]
+    state = [normal(1, 53), *(np.zeros(53, np.float32) for _ in range(3))]
+    state[3][::2] = 2  # for amsgrad: larger than what comes, and smaller
     for step in range(1, 6):
         grad = normal(10 + step, 53)
         if step == 1:
             grad[:4] = 0, 1e-6, 1e4, -1e4
-        numbers = (lr, beta1, beta2, eps, weight_decay, step)
+        numbers = (lr, beta1, beta2, eps, weight_decay, decoupled, amsgrad, step)
         arguments = (grad, *numbers, *map(InOut, state))
         expected = run(reference, "adam_update", arguments, np.float64)
         actual = run(cpu, "adam_update", arguments, dtype)
         unit = np.finfo(dtype).eps
-        g = np.abs(grad) + weight_decay * np.abs(state[0])
+        g = np.abs(grad) + (0 if decoupled else weight_decay) * np.abs(state[0])
         size = beta1 * np.abs(state[1]) + (1 - beta1) * g
         assert_near(actual[1], expected[1], 4 * unit * size, "mean")
         square = beta2 * state[2] + (1 - beta2) * g.astype(np.float64) ** 2
         assert_near(actual[2], expected[2], 6 * unit * square, "square")
+        if amsgrad:
+            assert_near(actual[3], np.maximum(state[3], expected[2]), 6 * unit * square, "largest")
+        else:
+            np.testing.assert_array_equal(actual[3], state[3])
+        assert np.array_equal(expected[3], np.maximum(state[3], expected[2])) == amsgrad
         # the errors of mean and square go into the step, whose size is lr mean / sqrt(square);
         # with square as small as (1 - beta2) g², that of the largest mean counts
         root = np.sqrt(np.maximum(expected[2], 1e-30)) / np.sqrt(1 - beta2**step) + eps
         moved = lr / (1 - beta1**step) * size / root
         relative = 16 + 6 * square / np.maximum(expected[2], 1e-30)
-        bound = unit * (np.abs(state[0]) + relative * moved)
+        bound = unit * ((1 + 2 * decoupled) * np.abs(state[0]) + relative * moved)
         assert_near(actual[0], expected[0], bound, "param")
         assert np.isfinite(actual[0]).all()
         # go on from float32 numbers, which both dtypes hold
         state = [array.astype(np.float32) for array in expected]
+
+
+def check_adaptive(name, grad, numbers, state, dtype, cancelled=1):
+    """Compare one step: all is sums of numbers above 0, but for grad + weight_decay * param.
+
+    A step goes through at most 20 operations. What a variance has lost by a difference counts
+    `cancelled` times.
+    """
+    arguments = (grad, *numbers, *map(InOut, state))
+    expected = run(reference, f"{name}_update", arguments, np.float64)
+    actual = run(cpu, f"{name}_update", arguments, dtype)
+    unit = np.finfo(dtype).eps
+    moved = np.abs(expected[0] - state[0])
+    assert (moved[4:] > 1e-4).all(), "nothing to compare"
+    bound = unit * (2 * np.abs(state[0]) + 20 * cancelled * moved)
+    assert_near(actual[0], expected[0], bound, "param")
+    for got, want in zip(actual[1:], expected[1:], strict=True):
+        assert_near(got, want, 20 * cancelled * unit * np.abs(want), name)
+
+
+def gradient_and_state(count):
+    """Return a gradient with the sign of the parameter, and arrays above 0."""
+    param = normal(1, 53)
+    grad = np.copysign(normal(2, 53), param)
+    grad[:4] = 0, 1e-6, 1e4, -1e4
+    param[2:4] = 1, -1
+    return grad, [param, *(np.abs(normal(seed, 53)) + 0.1 for seed in range(3, 3 + count))]
+
+
+@both_dtypes
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@pytest.mark.parametrize("centered", [0, 1])
+def test_rmsprop(centered, momentum, weight_decay, dtype):
+    grad, (param, square, mean, velocity) = gradient_and_state(3)
+    velocity = np.copysign(velocity, grad)
+    mean = np.copysign(0.3 * np.sqrt(square), grad)  # its square is a tenth of square's
+    grad[2:4] /= 1e4
+    numbers = (0.05, 0.9, 1e-8, weight_decay, momentum, centered)
+    state = [param, square, mean.astype(np.float32), velocity]
+    check_adaptive("rmsprop", grad, numbers, state, dtype, cancelled=10 if centered else 1)
+
+
+@pytest.mark.parametrize("floor", [reference, cpu])
+def test_rmsprop_without_variance(floor):
+    """Where all gradients are alike, rounding may leave the mean's square above that of squares."""
+    param, grad, mean = (np.full(1, value, np.float32) for value in (1, 0.1, 0.1))
+    square = mean * mean * np.float32(1 - 1e-6)
+    floor.rmsprop_update(grad, 0.01, 0.99, 1e-3, 0.0, 0.0, 1, param, square, mean, square)
+    assert param == pytest.approx(1 - 0.01 * 0.1 / 1e-3)  # the variance counts as 0
+
+
+@both_dtypes
+@pytest.mark.parametrize(
+    ("lr_decay", "weight_decay", "step"), [(0.0, 0.0, 1), (0.1, 0.0, 7), (0.1, 0.1, 7)]
+)
+def test_adagrad(lr_decay, weight_decay, step, dtype):
+    grad, state = gradient_and_state(1)
+    check_adaptive("adagrad", grad, (0.05, lr_decay, weight_decay, 1e-10, step), state, dtype)
+
+
+@both_dtypes
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+def test_adadelta(weight_decay, dtype):
+    grad, state = gradient_and_state(2)
+    check_adaptive("adadelta", grad, (1.0, 0.9, 1e-6, weight_decay), state, dtype)
 
 
 # ---- threads --------------------------------------------------------------------------------
@@ -844,7 +917,7 @@ def threaded_cases():
         cases[f"mse_backward_input, {count}"] = "mse_backward_input", (a, b, c, Out(a.shape))
         sgd = (a, 0.1, 0.9, 0.1, 0.01, 0, 0, InOut(b), InOut(c))
         cases[f"sgd_update, {count}"] = "sgd_update", sgd
-        adam = (a, 0.1, 0.9, 0.99, 1e-8, 0.01, 3, InOut(b), InOut(c), InOut(c * c))
+        adam = (a, 0.1, 0.9, 0.99, 1e-8, 0.01, 0, 1, 3, *map(InOut, (b, c, c * c, abs(c))))
         cases[f"adam_update, {count}"] = "adam_update", adam
         mask = (a > 0) * np.float32(2)
         for op in ("dropout_forward", "dropout_backward_input"):

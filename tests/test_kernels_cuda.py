@@ -404,14 +404,49 @@ def test_sgd(momentum, dampening, weight_decay, nesterov, first_step, dtype):
 
 @both_dtypes
 @pytest.mark.parametrize("step", [1, 7, 100_000])
-@pytest.mark.parametrize("weight_decay", [0, 0.1])
-def test_adam(weight_decay, step, dtype):
+@pytest.mark.parametrize("amsgrad", [0, 1])
+@pytest.mark.parametrize(("weight_decay", "decoupled"), [(0, 0), (0.1, 0), (0.1, 1)])
+def test_adam(weight_decay, decoupled, amsgrad, step, dtype):
     grad = random(dtype, 40)
     grad[:3] = 0
     param = InOut(random(dtype, 40, seed=1))
     mean = InOut(random(dtype, 40, seed=2) * (step > 1))
     square = InOut(random(dtype, 40, seed=3) ** 2 * (step > 1))
-    check("adam_update", grad, 1e-2, 0.9, 0.999, 1e-8, weight_decay, step, param, mean, square)
+    largest = InOut(random(dtype, 40, seed=4) ** 2)
+    numbers = (1e-2, 0.9, 0.999, 1e-8, weight_decay, decoupled, amsgrad, step)
+    check("adam_update", grad, *numbers, param, mean, square, largest)
+
+
+@both_dtypes
+@pytest.mark.parametrize("weight_decay", [0, 0.1])
+@pytest.mark.parametrize("momentum", [0, 0.9])
+@pytest.mark.parametrize("centered", [0, 1])
+def test_rmsprop(centered, momentum, weight_decay, dtype):
+    grad = random(dtype, 40)
+    param, velocity = (InOut(random(dtype, 40, seed=seed)) for seed in (1, 2))
+    square = random(dtype, 40, seed=3) ** 2 + 1
+    mean = InOut(0.5 * random(dtype, 40, seed=4).clip(-1, 1))
+    numbers = (1e-2, 0.9, 1e-8, weight_decay, momentum, centered)
+    check("rmsprop_update", grad, *numbers, param, InOut(square), mean, velocity)
+
+
+@both_dtypes
+@pytest.mark.parametrize(("lr_decay", "weight_decay", "step"), [(0, 0, 1), (0.1, 0.1, 7)])
+def test_adagrad(lr_decay, weight_decay, step, dtype):
+    grad = random(dtype, 40)
+    grad[:3] = 0
+    param, total = InOut(random(dtype, 40, seed=1)), InOut(random(dtype, 40, seed=2) ** 2)
+    check("adagrad_update", grad, 1e-2, lr_decay, weight_decay, 1e-10, step, param, total)
+
+
+@both_dtypes
+@pytest.mark.parametrize("weight_decay", [0, 0.1])
+def test_adadelta(weight_decay, dtype):
+    grad = random(dtype, 40)
+    grad[:3] = 0
+    param = InOut(random(dtype, 40, seed=1))
+    square, moved = (InOut(random(dtype, 40, seed=seed) ** 2) for seed in (2, 3))
+    check("adadelta_update", grad, 1.0, 0.9, 1e-6, weight_decay, param, square, moved)
 
 
 # ------------------------------------------------------------------------------------- the floor

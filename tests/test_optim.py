@@ -5,7 +5,18 @@ import itertools
 import numpy as np
 import pytest
 
-from numcnn import SGD, Adam, CrossEntropyLoss, Linear, ReLU, Sequential
+from numcnn import (
+    SGD,
+    Adadelta,
+    Adagrad,
+    Adam,
+    AdamW,
+    CrossEntropyLoss,
+    Linear,
+    ReLU,
+    RMSprop,
+    Sequential,
+)
 from numcnn.optim import Optimizer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -64,6 +75,60 @@ def plain_adam(param, grads, lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=0):
     return param
 
 
+def plain_adamw(param, grads, lr, weight_decay=1e-2, amsgrad=False):
+    """Return the parameter after all steps: Loshchilov and Hutter; Reddi, Kale and Kumar."""
+    m, v, largest, t = 0, 0, 0, 0
+    for grad in grads:
+        if grad is None:
+            continue
+        t += 1
+        param = param * (1 - lr * weight_decay)
+        m, v = 0.9 * m + 0.1 * grad, 0.999 * v + 0.001 * grad**2
+        largest = np.maximum(largest, v) if amsgrad else v
+        param = param - lr * (m / (1 - 0.9**t)) / (np.sqrt(largest / (1 - 0.999**t)) + 1e-8)
+    return param
+
+
+def plain_rmsprop(param, grads, lr, alpha=0.99, weight_decay=0, momentum=0, centered=False):
+    """Return the parameter after all steps: Tieleman and Hinton; Graves."""
+    v, m, velocity = 0, 0, 0
+    for grad in grads:
+        if grad is None:
+            continue
+        g = grad + weight_decay * param
+        v, m = alpha * v + (1 - alpha) * g**2, alpha * m + (1 - alpha) * g
+        velocity = momentum * velocity + g / (np.sqrt(v - m**2 if centered else v) + 1e-8)
+        param = param - lr * velocity
+    return param
+
+
+def plain_adagrad(param, grads, lr, lr_decay=0, weight_decay=0, initial_accumulator_value=0):
+    """Return the parameter after all steps: Duchi, Hazan and Singer."""
+    total, t = initial_accumulator_value, 0
+    for grad in grads:
+        if grad is None:
+            continue
+        g = grad + weight_decay * param
+        total = total + g**2
+        param = param - lr / (1 + t * lr_decay) * g / (np.sqrt(total) + 1e-10)
+        t += 1
+    return param
+
+
+def plain_adadelta(param, grads, lr, rho=0.9, eps=1e-6, weight_decay=0):
+    """Return the parameter after all steps: Zeiler's Algorithm 1."""
+    square, moved = 0, 0
+    for grad in grads:
+        if grad is None:
+            continue
+        g = grad + weight_decay * param
+        square = rho * square + (1 - rho) * g**2
+        delta = np.sqrt(moved + eps) / np.sqrt(square + eps) * g
+        moved = rho * moved + (1 - rho) * delta**2
+        param = param - lr * delta
+    return param
+
+
 def sgd_options():
     for m, d, w, n in itertools.product((0.0, 0.9), (0.0, 0.5), (0.0, 0.1), (False, True)):
         if not n or (m and not d):
@@ -102,6 +167,27 @@ def test_adam_follows_its_formula(options, device):
     check(Adam, plain_adam, options | {"lr": 0.05}, device)
 
 
+@both_devices
+@pytest.mark.parametrize(
+    ("make", "plain", "options"),
+    [
+        (AdamW, plain_adamw, {"lr": 0.05}),
+        (AdamW, plain_adamw, {"lr": 0.05, "weight_decay": 0.3, "amsgrad": True}),
+        (RMSprop, plain_rmsprop, {"lr": 0.01}),
+        (RMSprop, plain_rmsprop, {"lr": 0.01, "momentum": 0.5, "weight_decay": 0.1}),
+        (RMSprop, plain_rmsprop, {"lr": 0.01, "centered": True, "alpha": 0.5}),
+        (Adagrad, plain_adagrad, {"lr": 0.1}),
+        (Adagrad, plain_adagrad, {"lr": 0.1, "lr_decay": 0.3, "weight_decay": 0.1}),
+        (Adagrad, plain_adagrad, {"lr": 0.1, "initial_accumulator_value": 0.5}),
+        (Adadelta, plain_adadelta, {"lr": 20.0}),
+        (Adadelta, plain_adadelta, {"lr": 1.0, "rho": 0.5, "eps": 1e-2, "weight_decay": 0.1}),
+    ],
+    ids=lambda value: str(value) if isinstance(value, dict) else value.__name__,
+)
+def test_the_others_follow_their_formulas(make, plain, options, device):
+    check(make, plain, options, device)
+
+
 def test_the_options_of_sgd_all_matter():
     # The comparison above would not notice an option that both sides ignore.
     grads = [grads[0] for grads in gradients()]
@@ -136,6 +222,10 @@ def test_adams_first_step_moves_lr_times_the_sign(device, dtype):
         pytest.param(lambda p: SGD(p, 0.1), id="sgd"),
         pytest.param(lambda p: SGD(p, 0.1, 0.9, 0.2, 0.01), id="sgd-momentum"),
         pytest.param(lambda p: Adam(p, 0.1, weight_decay=0.01), id="adam"),
+        pytest.param(lambda p: AdamW(p, 0.1, amsgrad=True), id="adamw"),
+        pytest.param(lambda p: RMSprop(p, 0.1, momentum=0.5, centered=True), id="rmsprop"),
+        pytest.param(lambda p: Adagrad(p, 0.1, initial_accumulator_value=0.1), id="adagrad"),
+        pytest.param(lambda p: Adadelta(p), id="adadelta"),
     ],
 )
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
