@@ -23,19 +23,26 @@ from .gradcheck import gradcheck
 from .history import History
 from .init import manual_seed
 from .layers import (
+    ELU,
+    GELU,
+    SELU,
     AvgPool2d,
     Conv2d,
     Dropout,
     Dropout2d,
     Flatten,
     Layer,
+    LeakyReLU,
     Linear,
     LogSoftmax,
     MaxPool2d,
     Parameter,
     ReLU,
     Sigmoid,
+    SiLU,
     Softmax,
+    Softplus,
+    Softsign,
     Tanh,
     no_grad,
 )
@@ -55,6 +62,9 @@ from .shapes import ShapeError, conv_output_size
 __version__ = _version("numcnn")
 
 __all__ = [
+    "ELU",
+    "GELU",
+    "SELU",
     "SGD",
     "Adadelta",
     "Adagrad",
@@ -72,6 +82,7 @@ __all__ = [
     "Flatten",
     "History",
     "Layer",
+    "LeakyReLU",
     "Linear",
     "LogSoftmax",
     "MSELoss",
@@ -85,8 +96,11 @@ __all__ = [
     "ReduceLROnPlateau",
     "Sequential",
     "ShapeError",
+    "SiLU",
     "Sigmoid",
     "Softmax",
+    "Softplus",
+    "Softsign",
     "StepLR",
     "Tanh",
     "conv_output_size",

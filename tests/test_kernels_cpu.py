@@ -552,6 +552,34 @@ def test_relu(dtype):
     assert_equal("relu_backward_input", (dy, y, Out(y.shape)), dtype)
 
 
+OF_INPUT = {
+    "leaky_relu": (0.2,),
+    "elu": (0.7, 1.3),
+    "gelu": (0,),
+    "silu": (),
+    "softplus": (2.0, 5.0),
+    "softsign": (),
+}
+
+
+@both_dtypes
+@pytest.mark.parametrize(("op", "numbers"), [*OF_INPUT.items(), ("gelu", (1,))], ids=str)
+def test_activations_of_their_input(op, numbers, dtype):
+    """Their values are sums and products of at most six numbers no larger than |x| + 1."""
+    x, dy = ELEMENTS, normal(2, ELEMENTS.size)
+    dy[0] = 3
+    for name, arrays in ((f"{op}_forward", (x,)), (f"{op}_backward_input", (dy, x))):
+        arguments = (*arrays, *numbers, Out(x.shape))
+        (expected,) = run(reference, name, arguments, np.float64)
+        (actual,) = run(cpu, name, arguments, dtype)
+        size = np.abs(np.where(np.isfinite(x), x, 0).astype(np.float64)) + 2
+        size *= np.abs(arrays[0]) if len(arrays) > 1 else 1
+        bound = 10 * np.finfo(dtype).eps * size
+        assert_near(actual, expected, bound, name)
+        if name == f"{op}_forward":
+            assert np.isnan(actual[np.isnan(x)]).all()
+
+
 @both_dtypes
 def test_sigmoid(dtype):
     eps = np.finfo(dtype).eps
@@ -876,6 +904,20 @@ def test_adadelta(weight_decay, dtype):
 # ---- threads --------------------------------------------------------------------------------
 
 
+def updates(a, b, c):
+    """Return {function: arguments} of a step of every optimizer."""
+    return {
+        "sgd_update": (a, 0.1, 0.9, 0.1, 0.01, 0, 0, InOut(b), InOut(c)),
+        "adam_update": (
+            *(a, 0.1, 0.9, 0.99, 1e-8, 0.01, 0, 1, 3),
+            *map(InOut, (b, c, c * c, abs(c))),
+        ),
+        "rmsprop_update": (a, 0.1, 0.9, 1e-8, 0.01, 0.5, 1, *map(InOut, (b, c * c + 1, c, b))),
+        "adagrad_update": (a, 0.1, 0.1, 0.01, 1e-10, 3, InOut(b), InOut(c * c)),
+        "adadelta_update": (a, 1.0, 0.9, 1e-6, 0.01, InOut(b), InOut(c * c), InOut(b * b)),
+    }
+
+
 def threaded_cases():
     """Return {name: (function, arguments)}: work for several threads, in pieces that don't fit."""
     cases = {}
@@ -912,13 +954,14 @@ def threaded_cases():
         for op in ("relu", "sigmoid", "tanh"):
             cases[f"{op}_forward, {count}"] = f"{op}_forward", (a, Out(a.shape))
             cases[f"{op}_backward_input, {count}"] = f"{op}_backward_input", (a, b, Out(a.shape))
+        for op, numbers in OF_INPUT.items():
+            cases[f"{op}_forward, {count}"] = f"{op}_forward", (a, *numbers, Out(a.shape))
+            backward = (a, b, *numbers, Out(a.shape))
+            cases[f"{op}_backward_input, {count}"] = f"{op}_backward_input", backward
         cases[f"add_forward, {count}"] = "add_forward", (a, b, Out(a.shape))
         cases[f"mse_forward, {count}"] = "mse_forward", (a, b, Out(a.shape))
         cases[f"mse_backward_input, {count}"] = "mse_backward_input", (a, b, c, Out(a.shape))
-        sgd = (a, 0.1, 0.9, 0.1, 0.01, 0, 0, InOut(b), InOut(c))
-        cases[f"sgd_update, {count}"] = "sgd_update", sgd
-        adam = (a, 0.1, 0.9, 0.99, 1e-8, 0.01, 0, 1, 3, *map(InOut, (b, c, c * c, abs(c))))
-        cases[f"adam_update, {count}"] = "adam_update", adam
+        cases |= {f"{name}, {count}": (name, own) for name, own in updates(a, b, c).items()}
         mask = (a > 0) * np.float32(2)
         for op in ("dropout_forward", "dropout_backward_input"):
             cases[f"{op}, {count}"] = op, (b.reshape(-1, 1), mask, Out((count, 1)))

@@ -287,6 +287,26 @@ def test_sigmoid_and_tanh(op, size, dtype):
 
 @both_dtypes
 @ELEMENTWISE_SIZES
+@pytest.mark.parametrize(
+    ("op", "numbers"),
+    [
+        ("leaky_relu", (0.2,)),
+        ("elu", (0.7, 1.3)),
+        ("gelu", (0,)),
+        ("gelu", (1,)),
+        ("silu", ()),
+        ("softplus", (2.0, 5.0)),
+        ("softsign", ()),
+    ],
+)
+def test_activations_of_their_input(op, numbers, size, dtype):
+    x = awkward(dtype, size)
+    check(f"{op}_forward", x, *numbers, Out(size, dtype))
+    check(f"{op}_backward_input", random(dtype, size, seed=1), x, *numbers, Out(size, dtype))
+
+
+@both_dtypes
+@ELEMENTWISE_SIZES
 def test_add(size, dtype):
     a = random(dtype, size)
     b = random(dtype, size, seed=1)

@@ -487,6 +487,50 @@ def test_elementwise(name, case, dtype):
     near(run_numcnn(layer, x, dy), want, {"y": 0, "dx": 0}, sizes[name])
 
 
+OF_INPUT = [
+    ("LeakyReLU", {}),
+    ("LeakyReLU", {"negative_slope": 0.3}),
+    ("ELU", {}),
+    ("ELU", {"alpha": 0.4}),
+    ("SELU", {}),
+    ("GELU", {}),
+    ("GELU", {"approximate": "tanh"}),
+    ("SiLU", {}),
+    ("Softplus", {}),
+    ("Softplus", {"beta": 3.0, "threshold": 5.0}),
+    ("Softsign", {}),
+]
+of_input = pytest.mark.parametrize(("name", "arguments"), OF_INPUT, ids=str)
+
+
+@each(ARRAYS)
+@of_input
+@in_both_dtypes
+def test_activations_of_their_input(name, arguments, case, dtype):
+    """Every value is a sum or a product of numbers no larger than |x| + 1, and slopes below 2."""
+    rng = np.random.default_rng([25, case.number])
+    layer, module = twins(name, arguments, dtype)
+    x = numbers(rng, case.shape, dtype, few=case.number % 5 == 0) * case.arguments["scale"]
+    x = x.astype(dtype)
+    dy = numbers(rng, case.shape, dtype)
+    want = run_torch(module, x, dy)
+    sizes = {"y": np.abs(x) + 1, "dx": np.abs(dy) * (np.abs(x) + 2)}
+    near(run_numcnn(layer, x, dy), want, {"y": 2, "dx": 2}, sizes)
+
+
+@both_dtypes
+@of_input
+def test_activations_of_awkward_numbers(name, arguments, dtype):
+    """Where the true value is 0 times infinity, either says NaN or the limit: not compared."""
+    layer, module = twins(name, arguments, dtype)
+    x = np.array([np.nan, 0.0, -0.0, 1e-40, -1e-40, 88.8, -88.8, 104.0, -104.0, 800, -800], dtype)
+    dy = np.full(x.shape, 3, dtype)
+    want = run_torch(module, x, dy)
+    got = run_numcnn(layer, x, dy)
+    sizes = {"y": np.abs(x) + 1, "dx": 3 * (np.abs(x) + 2)}
+    near(got, want, {"y": 2, "dx": 2}, sizes)
+
+
 @each(ARRAYS)
 @pytest.mark.parametrize("name", ["Softmax", "LogSoftmax"])
 @in_both_dtypes
@@ -859,6 +903,13 @@ def test_a_picture_without_batch_axis_is_the_one_deliberate_difference(name, arg
 # ------------------------------------------------------------------------------------- arguments
 
 LAYERS = [
+    "ELU",
+    "GELU",
+    "LeakyReLU",
+    "SELU",
+    "SiLU",
+    "Softplus",
+    "Softsign",
     "AvgPool2d",
     "Conv2d",
     "Dropout",

@@ -12,6 +12,9 @@ from .conv2d import (
     conv2d_forward,
 )
 from .dropout import dropout_backward_input, dropout_forward
+from .elu import elu_backward_input, elu_forward
+from .gelu import gelu_backward_input, gelu_forward
+from .leaky_relu import leaky_relu_backward_input, leaky_relu_forward
 from .linear import (
     linear_backward_bias,
     linear_backward_input,
@@ -26,11 +29,14 @@ from .relu import relu_backward_input, relu_forward
 from .rmsprop import rmsprop_update
 from .sgd import sgd_update
 from .sigmoid import sigmoid_backward_input, sigmoid_forward
+from .silu import silu_backward_input, silu_forward
 from .softmax import softmax_backward_input, softmax_forward
 from .softmax_cross_entropy import (
     softmax_cross_entropy_backward_input,
     softmax_cross_entropy_forward,
 )
+from .softplus import softplus_backward_input, softplus_forward
+from .softsign import softsign_backward_input, softsign_forward
 from .tanh import tanh_backward_input, tanh_forward
 
 __all__ = [
@@ -46,6 +52,12 @@ __all__ = [
     "conv2d_forward",
     "dropout_backward_input",
     "dropout_forward",
+    "elu_backward_input",
+    "elu_forward",
+    "gelu_backward_input",
+    "gelu_forward",
+    "leaky_relu_backward_input",
+    "leaky_relu_forward",
     "linear_backward_bias",
     "linear_backward_input",
     "linear_backward_weight",
@@ -64,10 +76,16 @@ __all__ = [
     "sgd_update",
     "sigmoid_backward_input",
     "sigmoid_forward",
+    "silu_backward_input",
+    "silu_forward",
     "softmax_backward_input",
     "softmax_cross_entropy_backward_input",
     "softmax_cross_entropy_forward",
     "softmax_forward",
+    "softplus_backward_input",
+    "softplus_forward",
+    "softsign_backward_input",
+    "softsign_forward",
     "tanh_backward_input",
     "tanh_forward",
 ]

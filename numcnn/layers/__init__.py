@@ -1,6 +1,19 @@
 """Layers: what a network is built from, with the names and arguments of ``torch.nn``."""
 
-from .activation import LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
+from .activation import (
+    ELU,
+    GELU,
+    SELU,
+    LeakyReLU,
+    LogSoftmax,
+    ReLU,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softplus,
+    Softsign,
+    Tanh,
+)
 from .base import Layer, Parameter, no_grad
 from .chain import Chain
 from .conv import Conv2d
@@ -9,6 +22,9 @@ from .linear import Flatten, Linear
 from .pool import AvgPool2d, MaxPool2d
 
 __all__ = [
+    "ELU",
+    "GELU",
+    "SELU",
     "AvgPool2d",
     "Chain",
     "Conv2d",
@@ -16,13 +32,17 @@ __all__ = [
     "Dropout2d",
     "Flatten",
     "Layer",
+    "LeakyReLU",
     "Linear",
     "LogSoftmax",
     "MaxPool2d",
     "Parameter",
     "ReLU",
+    "SiLU",
     "Sigmoid",
     "Softmax",
+    "Softplus",
+    "Softsign",
     "Tanh",
     "no_grad",
 ]

@@ -8,7 +8,20 @@ from typing import Any
 from ..shapes import ShapeError
 from .base import Layer, Shape
 
-__all__ = ["LogSoftmax", "ReLU", "Sigmoid", "Softmax", "Tanh"]
+__all__ = [
+    "ELU",
+    "GELU",
+    "SELU",
+    "LeakyReLU",
+    "LogSoftmax",
+    "ReLU",
+    "SiLU",
+    "Sigmoid",
+    "Softmax",
+    "Softplus",
+    "Softsign",
+    "Tanh",
+]
 
 
 class _Elementwise(Layer):
@@ -55,6 +68,192 @@ class Tanh(_Elementwise):
     """Hyperbolic tangent, between -1 and 1."""
 
     op = "tanh"
+
+
+class _OfInput(Layer):
+    """An activation whose slope needs the input; its kernels take a few numbers beside."""
+
+    op: str
+
+    def _numbers(self) -> tuple[float, ...]:
+        """Return what the kernels take between the arrays."""
+        return ()
+
+    def _forward(self, x: Any) -> Any:
+        y = self.device.empty(tuple(x.shape), x.dtype)
+        forward = getattr(self.kernels, f"{self.op}_forward")
+        forward(x.reshape(-1), *self._numbers(), y.reshape(-1))
+        self.save_for_backward(x)
+        return y
+
+    def _backward(self, dy: Any) -> Any:
+        (x,) = self._saved
+        dx = self.device.empty(tuple(x.shape), x.dtype)
+        backward = getattr(self.kernels, f"{self.op}_backward_input")
+        backward(dy.reshape(-1), x.reshape(-1), *self._numbers(), dx.reshape(-1))
+        return dx
+
+
+class LeakyReLU(_OfInput):
+    """x where x > 0, else ``negative_slope * x``; at 0 the left side counts.
+
+    Maas, Hannun and Ng, "Rectifier nonlinearities improve neural network acoustic models", 2013.
+
+    Parameters
+    ----------
+    negative_slope : float
+    inplace : bool
+        Accepted for PyTorch's sake. The input is never overwritten.
+    """
+
+    op = "leaky_relu"
+
+    def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
+        super().__init__()
+        self.negative_slope = float(negative_slope)
+
+    def extra_repr(self) -> str:
+        """Return the arguments."""
+        return f"negative_slope={self.negative_slope:g}"
+
+    def _numbers(self) -> tuple[float, ...]:
+        return (self.negative_slope,)
+
+
+class ELU(_OfInput):
+    """Exponential linear unit: x where x > 0, else ``alpha * (exp(x) - 1)``.
+
+    Clevert, Unterthiner and Hochreiter, "Fast and accurate deep network learning by exponential
+    linear units", 2016.
+
+    Parameters
+    ----------
+    alpha : float
+        What it comes down to, with its sign turned.
+    inplace : bool
+        Accepted for PyTorch's sake. The input is never overwritten.
+    """
+
+    op = "elu"
+
+    def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
+        super().__init__()
+        self.alpha = float(alpha)
+
+    def extra_repr(self) -> str:
+        """Return the arguments."""
+        return f"alpha={self.alpha:g}"
+
+    def _numbers(self) -> tuple[float, ...]:
+        return self.alpha, 1.0
+
+
+class SELU(_OfInput):
+    """ELU with the two numbers that keep mean 0 and variance 1 from layer to layer.
+
+    ``1.0507 * x`` where x > 0, else ``1.0507 * 1.6733 * (exp(x) - 1)``. Klambauer et al.,
+    "Self-normalizing neural networks", 2017.
+
+    Parameters
+    ----------
+    inplace : bool
+        Accepted for PyTorch's sake. The input is never overwritten.
+    """
+
+    op = "elu"
+    ALPHA = 1.6732632423543772848170429916717
+    SCALE = 1.0507009873554804934193349852946
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+
+    def _numbers(self) -> tuple[float, ...]:
+        return self.ALPHA, self.SCALE
+
+
+class GELU(_OfInput):
+    """Gaussian error linear unit: x times the probability that a normal number is below x.
+
+    Hendrycks and Gimpel, "Gaussian error linear units", 2016.
+
+    Parameters
+    ----------
+    approximate : {"none", "tanh"}
+        Compute the probability exactly, or by a formula with tanh.
+
+    Raises
+    ------
+    ValueError
+        If `approximate` is something else.
+    """
+
+    op = "gelu"
+
+    def __init__(self, approximate: str = "none") -> None:
+        super().__init__()
+        if approximate not in ("none", "tanh"):
+            raise ValueError(f"approximate must be 'none' or 'tanh', got {approximate!r}")
+        self.approximate = approximate
+
+    def extra_repr(self) -> str:
+        """Return the arguments."""
+        return f"approximate={self.approximate!r}"
+
+    def _numbers(self) -> tuple[float, ...]:
+        return (int(self.approximate == "tanh"),)
+
+
+class SiLU(_OfInput):
+    """Sigmoid linear unit ``x * sigmoid(x)``, also called swish (Elfwing, Uchibe and Doya, 2018).
+
+    Parameters
+    ----------
+    inplace : bool
+        Accepted for PyTorch's sake. The input is never overwritten.
+    """
+
+    op = "silu"
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+
+
+class Softplus(_OfInput):
+    """A smooth ReLU, ``log(1 + exp(beta * x)) / beta`` (Dugas et al., 2001).
+
+    Parameters
+    ----------
+    beta : float
+        The larger, the sharper its bend. Not 0.
+    threshold : float
+        Where ``beta * x`` is above it, x itself is returned.
+
+    Raises
+    ------
+    ValueError
+        If beta is 0.
+    """
+
+    op = "softplus"
+
+    def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
+        super().__init__()
+        if not beta:
+            raise ValueError("Softplus divides by beta, which must not be 0")
+        self.beta, self.threshold = float(beta), float(threshold)
+
+    def extra_repr(self) -> str:
+        """Return the arguments."""
+        return f"beta={self.beta:g}, threshold={self.threshold:g}"
+
+    def _numbers(self) -> tuple[float, ...]:
+        return self.beta, self.threshold
+
+
+class Softsign(_OfInput):
+    """``x / (1 + |x|)``, between -1 and 1 (Turian, Bergstra and Bengio, 2009)."""
+
+    op = "softsign"
 
 
 class _AlongAxis(Layer):
