@@ -111,6 +111,7 @@ def train(
 
     [cyan]numcnn train --data cifar10 --model cifar-demo --optimizer sgd --lr 0.03[/cyan]
     """
+    started = time.perf_counter()
     examples = runs.data_set(data)
     make_optimizer, steps = recipe.optimizer_maker(optimizer, lr, momentum)
     make_schedule = recipe.schedule_maker(schedule)
@@ -145,6 +146,7 @@ def train(
     run.metadata.update(test_examples=str(len(x_test)), test_accuracy=str(accuracy))
     for what, path in runs.save(folder, run, history, plot):
         typer.echo(f"{what}: {path}")
+    typer.echo(f"time: {time.perf_counter() - started:.0f} s, all included")
     typer.echo(f"test accuracy: {accuracy:.1%}")
 
 

@@ -95,11 +95,12 @@ def test_train_says_what_it_does(trained):
     assert re.match(r"device  cpu, \d+ threads?", lines[3])
     assert sum(line.startswith("epoch ") and "done" in line for line in lines) == 4
     assert "val" not in result.stdout
-    assert lines[-4:-1] == [
+    assert lines[-5:-2] == [
         f"weights: {os.path.join('runs', 'mlp-digits', 'weights.safetensors')}",
         f"history: {os.path.join('runs', 'mlp-digits', 'history.json')}",
         f"plot: {os.path.join('runs', 'mlp-digits', 'history.png')}",
     ]
+    assert re.fullmatch(r"time: \d+ s, all included", lines[-2])
     assert FINAL.search(result.stdout)
     assert float(lines[-1].split()[-1].rstrip("%")) > 75
 
