@@ -166,11 +166,11 @@ def _get_ready(network: Any, shape: tuple[int, ...], make_optimizer: Any) -> Non
     typer.echo(f"device  {doctor.describe_device(device)}")
     if device == "reference":
         return
-    cold = device == "cpu" and not doctor.cache_report()["kernels"]
-    if cold:
+    helped = False
+    if device == "cpu" and not (report := doctor.cache_report())["kernels"]:
         typer.echo("The kernels are compiled first, which takes about half a minute, once.")
+        helped = doctor.can_share_compiling(report)
     started = time.perf_counter()
-    helped = cold and doctor.can_share_compiling()
     with _console().status("Compiling kernels…"):
         warmup.compile_kernels(network, shape, make_optimizer, helped)
     if (seconds := time.perf_counter() - started) > SLOW:

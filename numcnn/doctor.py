@@ -213,11 +213,13 @@ def cache_report() -> dict[str, Any]:
     }
 
 
-def can_share_compiling() -> bool:
-    """Return whether a second process would help: a cache to hand over in, a core to run on."""
+def can_share_compiling(report: dict[str, Any]) -> bool:
+    """Return whether a second process would help: a cache to hand over in, a core to run on.
+
+    report is what `cache_report` returned.
+    """
     import numba
 
-    report = cache_report()
     return bool(report["enabled"] and report["writable"] and numba.get_num_threads() > 1)
 
 

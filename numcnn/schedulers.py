@@ -207,7 +207,7 @@ class ReduceLROnPlateau:
         return sign * value < sign * self.best * (1 - sign * self.threshold)
 
 
-class OneCycleLR:
+class OneCycleLR(_Schedule):
     """Raise the learning rate to a peak, then let it fall to almost nothing.
 
     Smith and Topin, "Super-convergence: very fast training of neural networks using large
@@ -245,7 +245,6 @@ class OneCycleLR:
         div_factor: float = 25.0,
         final_div_factor: float = 1e4,
     ) -> None:
-        self.optimizer = optimizer
         self.total_steps = as_count(total_steps, "total_steps")
         if not 0 <= pct_start <= 1:
             raise ValueError(f"pct_start is a share, between 0 and 1; got {pct_start}")
@@ -258,11 +257,11 @@ class OneCycleLR:
         self.last_lr = self.first_lr / final_div_factor
         self.peak = pct_start * self.total_steps - 1
         self.anneal_strategy = anneal_strategy
-        self.steps = 0
-        optimizer.lr = self.rate(0)
+        super().__init__(optimizer)
 
     def rate(self, step: int) -> float:
-        """Return the learning rate of the optimizer step number `step`, counted from 0."""
+        """Return the learning rate of optimizer step number `step` from 0 on, then the last."""
+        step = min(step, self.total_steps - 1)
         if step == self.peak:
             return self.max_lr
         if step < self.peak:
@@ -280,5 +279,4 @@ class OneCycleLR:
             raise ValueError(
                 f"the cycle was planned for {self.total_steps} steps, and they are over"
             )
-        self.steps += 1
-        self.optimizer.lr = self.rate(min(self.steps, self.total_steps - 1))
+        super().step()

@@ -25,21 +25,27 @@ __all__ = [
 
 
 class _Elementwise(Layer):
-    """An activation whose slope follows from its output, so that only the output is kept."""
+    """An activation of every number by itself; what its slope follows from is kept."""
 
     op: str
+    slope_of_input = False  # most slopes follow from the output
+
+    def _numbers(self) -> tuple[float, ...]:
+        """Return what the kernels take between the arrays."""
+        return ()
 
     def _forward(self, x: Any) -> Any:
         y = self.device.empty(tuple(x.shape), x.dtype)
-        getattr(self.kernels, f"{self.op}_forward")(x.reshape(-1), y.reshape(-1))
-        self.save_for_backward(y)
+        forward = getattr(self.kernels, f"{self.op}_forward")
+        forward(x.reshape(-1), *self._numbers(), y.reshape(-1))
+        self.save_for_backward(x if self.slope_of_input else y)
         return y
 
     def _backward(self, dy: Any) -> Any:
-        (y,) = self._saved
-        dx = self.device.empty(tuple(y.shape), y.dtype)
+        (kept,) = self._saved
+        dx = self.device.empty(tuple(kept.shape), kept.dtype)
         backward = getattr(self.kernels, f"{self.op}_backward_input")
-        backward(dy.reshape(-1), y.reshape(-1), dx.reshape(-1))
+        backward(dy.reshape(-1), kept.reshape(-1), *self._numbers(), dx.reshape(-1))
         return dx
 
 
@@ -70,31 +76,7 @@ class Tanh(_Elementwise):
     op = "tanh"
 
 
-class _OfInput(Layer):
-    """An activation whose slope needs the input; its kernels take a few numbers beside."""
-
-    op: str
-
-    def _numbers(self) -> tuple[float, ...]:
-        """Return what the kernels take between the arrays."""
-        return ()
-
-    def _forward(self, x: Any) -> Any:
-        y = self.device.empty(tuple(x.shape), x.dtype)
-        forward = getattr(self.kernels, f"{self.op}_forward")
-        forward(x.reshape(-1), *self._numbers(), y.reshape(-1))
-        self.save_for_backward(x)
-        return y
-
-    def _backward(self, dy: Any) -> Any:
-        (x,) = self._saved
-        dx = self.device.empty(tuple(x.shape), x.dtype)
-        backward = getattr(self.kernels, f"{self.op}_backward_input")
-        backward(dy.reshape(-1), x.reshape(-1), *self._numbers(), dx.reshape(-1))
-        return dx
-
-
-class LeakyReLU(_OfInput):
+class LeakyReLU(_Elementwise):
     """x where x > 0, else ``negative_slope * x``; at 0 the left side counts.
 
     Maas, Hannun and Ng, "Rectifier nonlinearities improve neural network acoustic models", 2013.
@@ -107,6 +89,7 @@ class LeakyReLU(_OfInput):
     """
 
     op = "leaky_relu"
+    slope_of_input = True
 
     def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
         super().__init__()
@@ -120,7 +103,7 @@ class LeakyReLU(_OfInput):
         return (self.negative_slope,)
 
 
-class ELU(_OfInput):
+class ELU(_Elementwise):
     """Exponential linear unit: x where x > 0, else ``alpha * (exp(x) - 1)``.
 
     Clevert, Unterthiner and Hochreiter, "Fast and accurate deep network learning by exponential
@@ -135,6 +118,7 @@ class ELU(_OfInput):
     """
 
     op = "elu"
+    slope_of_input = True
 
     def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
         super().__init__()
@@ -148,7 +132,7 @@ class ELU(_OfInput):
         return self.alpha, 1.0
 
 
-class SELU(_OfInput):
+class SELU(_Elementwise):
     """ELU with the two numbers that keep mean 0 and variance 1 from layer to layer.
 
     ``1.0507 * x`` where x > 0, else ``1.0507 * 1.6733 * (exp(x) - 1)``. Klambauer et al.,
@@ -161,6 +145,7 @@ class SELU(_OfInput):
     """
 
     op = "elu"
+    slope_of_input = True
     ALPHA = 1.6732632423543772848170429916717
     SCALE = 1.0507009873554804934193349852946
 
@@ -171,7 +156,7 @@ class SELU(_OfInput):
         return self.ALPHA, self.SCALE
 
 
-class GELU(_OfInput):
+class GELU(_Elementwise):
     """Gaussian error linear unit: x times the probability that a normal number is below x.
 
     Hendrycks and Gimpel, "Gaussian error linear units", 2016.
@@ -188,6 +173,7 @@ class GELU(_OfInput):
     """
 
     op = "gelu"
+    slope_of_input = True
 
     def __init__(self, approximate: str = "none") -> None:
         super().__init__()
@@ -203,7 +189,7 @@ class GELU(_OfInput):
         return (int(self.approximate == "tanh"),)
 
 
-class SiLU(_OfInput):
+class SiLU(_Elementwise):
     """Sigmoid linear unit ``x * sigmoid(x)``, also called swish (Elfwing, Uchibe and Doya, 2018).
 
     Parameters
@@ -213,12 +199,13 @@ class SiLU(_OfInput):
     """
 
     op = "silu"
+    slope_of_input = True
 
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
 
 
-class Softplus(_OfInput):
+class Softplus(_Elementwise):
     """A smooth ReLU, ``log(1 + exp(beta * x)) / beta`` (Dugas et al., 2001).
 
     Parameters
@@ -235,6 +222,7 @@ class Softplus(_OfInput):
     """
 
     op = "softplus"
+    slope_of_input = True
 
     def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
         super().__init__()
@@ -250,10 +238,11 @@ class Softplus(_OfInput):
         return self.beta, self.threshold
 
 
-class Softsign(_OfInput):
+class Softsign(_Elementwise):
     """``x / (1 + |x|)``, between -1 and 1 (Turian, Bergstra and Bengio, 2009)."""
 
     op = "softsign"
+    slope_of_input = True
 
 
 class _AlongAxis(Layer):

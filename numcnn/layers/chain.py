@@ -11,21 +11,21 @@ __all__ = ["Chain"]
 
 WIDTHS = {"Conv2d": ("in_channels", "out_channels"), "Linear": ("in_features", "out_features")}
 PASS_ON = {
-    "ELU",
-    "GELU",
-    "LeakyReLU",
-    "SELU",
-    "SiLU",
-    "Softplus",
-    "Softsign",
     "AvgPool2d",
     "Dropout",
     "Dropout2d",
+    "ELU",
+    "GELU",
+    "LeakyReLU",
     "LogSoftmax",
     "MaxPool2d",
     "ReLU",
+    "SELU",
+    "SiLU",
     "Sigmoid",
     "Softmax",
+    "Softplus",
+    "Softsign",
     "Tanh",
 }
 
