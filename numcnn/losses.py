@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .device import get_device, is_gpu_array
-from .layers.base import as_array
+from .layers.parameter import as_array
 from .shapes import ShapeError
 
 __all__ = ["CrossEntropyLoss", "Loss", "MSELoss", "NLLLoss"]

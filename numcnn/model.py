@@ -14,7 +14,7 @@ from .data.loader import DataLoader
 from .device import get_device
 from .history import History
 from .layers import Chain, Layer
-from .layers.base import as_dtype
+from .layers.parameter import as_dtype
 from .losses import Loss, as_loss
 from .optim import SGD, Adadelta, Adagrad, Adam, AdamW, Optimizer, RMSprop
 from .shapes import as_count

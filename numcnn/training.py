@@ -22,7 +22,7 @@ import numpy as np
 from .data.loader import DataLoader
 from .history import History
 from .layers import Chain, Layer, LogSoftmax, Softmax, no_grad
-from .layers.base import refuse_masked
+from .layers.parameter import refuse_masked
 from .losses import CrossEntropyLoss, Loss, NLLLoss, check_labels
 from .optim import Optimizer
 from .progress import TrainingProgress

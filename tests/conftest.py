@@ -2,6 +2,7 @@
 
 import numba
 import pytest
+from numba.core import config
 
 
 @pytest.fixture
@@ -15,4 +16,16 @@ def one_thread():
     before = numba.get_num_threads()
     numba.set_num_threads(1)
     yield
+    numba.set_num_threads(before)
+
+
+@pytest.fixture
+def threads():
+    """Return set_num_threads; afterwards the number is what it was."""
+    if config.DISABLE_JIT:
+        pytest.skip("with NUMBA_DISABLE_JIT=1 the kernels run in one thread anyway")
+    if config.NUMBA_NUM_THREADS < 2:
+        pytest.skip("needs two threads; this machine, or NUMBA_NUM_THREADS, allows one")
+    before = numba.get_num_threads()
+    yield numba.set_num_threads
     numba.set_num_threads(before)

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from ..device import Device, get_device, is_gpu_array
-from ..init import generator, next_seed
+from ..device import Device, get_device
 from ..shapes import ShapeError
+from .parameter import Parameter, Shape, as_array, as_dtype
 
-__all__ = ["Layer", "Parameter", "no_grad"]
-
-Shape = tuple[int, ...]
-Initialiser = Callable[[np.random.Generator, Shape], np.ndarray]
+__all__ = ["Layer", "Parameter", "Shape", "no_grad"]
 
 _mode = threading.local()
 
@@ -30,126 +27,6 @@ def no_grad() -> Iterator[None]:
         yield
     finally:
         _mode.off = before
-
-
-def as_dtype(dtype: Any) -> np.dtype:
-    """Return float32 or float64 as a NumPy dtype; refuse every other type."""
-    found = np.dtype(dtype)
-    if found not in (np.float32, np.float64):
-        raise TypeError(f"numcnn computes in float32 or float64, not in {found}")
-    return found
-
-
-def refuse_masked(x: Any, what: str) -> None:
-    """Raise TypeError for a masked array, whose mask would be lost without a word."""
-    if isinstance(x, np.ma.MaskedArray):
-        raise TypeError(f"{what} is a masked array; fill it first, for example with x.filled(0)")
-
-
-def as_array(x: Any, device: Device, dtype: np.dtype | None, what: str) -> Any:
-    """Return `x` as a C-contiguous array of `device`, or say why that can't be.
-
-    Numbers of other types are converted to `dtype` (when that is None: float64 stays, all else
-    becomes float32). Between host and GPU nothing is copied unasked.
-    """
-    if device.name == "cuda":
-        if not device.owns(x):
-            raise TypeError(
-                f"{what} is on the host and the layer on the GPU; nothing is copied unasked: "
-                f"use layer.device.to_device(x), or model.predict(x), which does it for you"
-            )
-        if dtype is not None and x.dtype != dtype:
-            raise TypeError(f"{what} is {x.dtype} and the layer is {dtype}; convert before copying")
-        return x
-    if is_gpu_array(x):
-        raise TypeError(f"{what} is on the GPU and the layer on the {device.name}")
-    refuse_masked(x, what)
-    array = np.asarray(x)
-    if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
-        raise TypeError(f"{what} must hold real numbers, got an array of dtype {array.dtype}")
-    if dtype is None:
-        dtype = np.dtype(np.float64 if array.dtype == np.float64 else np.float32)
-    return np.require(array, dtype, ["C_CONTIGUOUS", "ALIGNED"])
-
-
-class Parameter:
-    """An array that training changes, and its gradient.
-
-    The numbers are made at their first use, so a network of any size is described for free.
-
-    Attributes
-    ----------
-    data : array
-        The values. Assigning an array of the same shape replaces them.
-    grad : array or None
-        The gradient of the last backward passes, added up; None before the first and after
-        `zero_grad`.
-    shape : tuple of int
-    dtype : numpy.dtype
-    """
-
-    def __init__(self, shape: Shape, initialise: Initialiser, device: Device, dtype: Any) -> None:
-        self.shape = shape
-        self.dtype = as_dtype(dtype)
-        self.device = device
-        self.grad: Any = None
-        self._initialise = initialise
-        self._seed = next_seed()
-        self._data: Any = None
-
-    def __repr__(self) -> str:
-        return f"Parameter(shape={self.shape}, dtype={self.dtype}, device={self.device.name})"
-
-    @property
-    def size(self) -> int:
-        """Number of values."""
-        return int(np.prod(self.shape, dtype=np.int64))
-
-    @property
-    def data(self) -> Any:
-        """The values, an array of the parameter's device."""
-        if self._data is None:
-            values = self._initialise(generator(self._seed), self.shape)
-            self._data = self.device.to_device(np.asarray(values, self.dtype))
-        return self._data
-
-    @data.setter
-    def data(self, values: Any) -> None:
-        if self.device.owns(values) and self.device.name == "cuda":
-            host = self.device.to_host(values)
-        else:
-            host = as_array(values, get_device("reference"), self.dtype, "data")
-        if host.shape != self.shape:
-            raise ShapeError(f"the parameter has shape {self.shape}, the new values {host.shape}")
-        self._data = self.device.to_device(np.array(host, self.dtype))
-
-    def reseed(self, seed: np.random.SeedSequence) -> None:
-        """Forget the values; new ones follow from `seed` alone."""
-        self._seed = seed
-        self._data = None
-        self.grad = None
-
-    def add_grad(self, grad: Any) -> None:
-        """Take over a gradient, or add it to the one that is there."""
-        if self.grad is None:
-            self.grad = grad
-            return
-        total = self.device.empty(self.shape, self.dtype)  # the user may hold the old one
-        self.device.kernels.add_forward(self.grad.reshape(-1), grad.reshape(-1), total.reshape(-1))
-        self.grad = total
-
-    def zero_grad(self) -> None:
-        """Forget the gradient."""
-        self.grad = None
-
-    def move(self, device: Device, dtype: np.dtype) -> None:
-        """Bring the values to another device or precision; the gradient is forgotten."""
-        if self._data is not None:
-            host = np.array(self.device.to_host(self._data), dtype)
-            self._data = device.to_device(host)
-        self.device = device
-        self.dtype = dtype
-        self.grad = None
 
 
 class Layer:
@@ -169,10 +46,12 @@ class Layer:
     """
 
     _parameters: dict[str, Parameter]
+    _buffers: list[str]
     _children: dict[str, Layer]
 
     def __init__(self, device: str = "cpu", dtype: Any = None) -> None:
         self._parameters = {}
+        self._buffers = []
         self._children = {}
         self._saved: Any = None
         self._output: Shape | None = None
@@ -290,7 +169,7 @@ class Layer:
         return self.device.kernels
 
     def children(self) -> Iterator[tuple[str, Layer]]:
-        """Iterate over (name, layer) of the layers inside this one."""
+        """Iterate over (name, layer) of the layers inside this one, in PyTorch's order."""
         yield from self._children.items()
 
     def named_parameters(self, prefix: str = "") -> Iterator[tuple[str, Parameter]]:
@@ -298,12 +177,27 @@ class Layer:
         for name, parameter in self._parameters.items():
             yield prefix + name, parameter
         for name, child in self.children():
-            yield from child.named_parameters(f"{prefix}{name}.")
+            yield from child.named_parameters(_join(prefix, name))
 
     def parameters(self) -> Iterator[Parameter]:
         """Iterate over all parameters, those of inner layers included."""
         for _, parameter in self.named_parameters():
             yield parameter
+
+    def register_buffer(self, name: str, values: np.ndarray) -> None:
+        """Keep `values` as attribute `name`: part of the state dict, but nothing that is learned.
+
+        Floating-point arrays move with the layer to its device and precision; others, which
+        count something, stay on the host.
+        """
+        self._buffers.append(name)
+        setattr(self, name, values)
+
+    def _move_buffer(self, name: str, device: Device, dtype: np.dtype | None) -> None:
+        values = getattr(self, name)
+        if values.dtype.kind == "f":
+            host = np.array(self.device.to_host(values), dtype or values.dtype)
+            setattr(self, name, device.to_device(host))
 
     def zero_grad(self) -> None:
         """Forget every gradient."""
@@ -356,6 +250,8 @@ class Layer:
         return self
 
     def _move_own(self, device: Device, dtype: np.dtype | None) -> None:
+        for name in self._buffers:
+            self._move_buffer(name, device, dtype)
         self.device = device
         self.dtype = dtype
         self._saved = None
@@ -364,15 +260,31 @@ class Layer:
 
     # ---- weights by name ----------------------------------------------------------------------
 
+    def _named_state(self, prefix: str = "") -> Iterator[tuple[str, Layer, str]]:
+        """Iterate over (name, layer, attribute) of parameters and buffers, in PyTorch's order."""
+        for name in (*self._parameters, *self._buffers):
+            yield prefix + name, self, name
+        for name, child in self.children():
+            yield from child._named_state(_join(prefix, name))
+
     def state_dict(self) -> dict[str, np.ndarray]:
-        """Return a copy of every parameter by name, as NumPy arrays."""
-        return {
-            name: np.array(parameter.device.to_host(parameter.data))
-            for name, parameter in self.named_parameters()
-        }
+        """Return a copy of every parameter and buffer by name, as NumPy arrays."""
+        return {name: layer._read(own) for name, layer, own in self._named_state()}
+
+    def _read(self, name: str) -> np.ndarray:
+        values = getattr(self, name)
+        return np.array(self.device.to_host(values.data if name in self._parameters else values))
+
+    def _write(self, name: str, values: np.ndarray) -> None:
+        if name in self._parameters:
+            self._parameters[name].data = values
+            return
+        old = getattr(self, name)
+        values = np.array(values, old.dtype)
+        setattr(self, name, self.device.to_device(values) if old.dtype.kind == "f" else values)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over parameters by name: all of them, or none and an error.
+        """Take over parameters and buffers by name: all of them, or none and an error.
 
         Parameters
         ----------
@@ -385,14 +297,15 @@ class Layer:
             If something is missing, unexpected or of another shape; the text lists it all, and
             the layer is as it was.
         """
-        own = dict(self.named_parameters())
+        own = {name: (layer, key) for name, layer, key in self._named_state()}
+        shapes = {name: tuple(getattr(layer, key).shape) for name, (layer, key) in own.items()}
         arrays = {name: np.asarray(value) for name, value in state.items()}
-        problems = [f"missing: {name} {p.shape}" for name, p in own.items() if name not in arrays]
+        problems = [f"missing: {name} {s}" for name, s in shapes.items() if name not in arrays]
         problems += [f"unexpected: {n} {a.shape}" for n, a in arrays.items() if n not in own]
         problems += [
-            f"{name} has shape {arrays[name].shape}, expected {p.shape}"
-            for name, p in own.items()
-            if name in arrays and arrays[name].shape != p.shape
+            f"{name} has shape {arrays[name].shape}, expected {shape}"
+            for name, shape in shapes.items()
+            if name in arrays and arrays[name].shape != shape
         ]
         problems += [
             f"{name} holds {a.dtype}, expected real numbers"
@@ -403,5 +316,10 @@ class Layer:
             raise ValueError(
                 "the weights don't fit, nothing was loaded:\n  " + "\n  ".join(problems)
             )
-        for name, parameter in own.items():
-            parameter.data = arrays[name]
+        for name, (layer, key) in own.items():
+            layer._write(key, arrays[name])
+
+
+def _join(prefix: str, name: str) -> str:
+    """Return the prefix of an inner layer's keys; a layer without a name leaves no trace."""
+    return f"{prefix}{name}." if name else prefix

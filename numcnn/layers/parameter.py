@@ -1,0 +1,137 @@
+"""Parameters: arrays that training changes; and how arrays of others are taken in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..device import Device, get_device, is_gpu_array
+from ..init import generator, next_seed
+from ..shapes import ShapeError
+
+__all__ = ["Parameter", "as_array", "as_dtype", "refuse_masked"]
+
+Shape = tuple[int, ...]
+Initialiser = Callable[[np.random.Generator, Shape], np.ndarray]
+
+
+def as_dtype(dtype: Any) -> np.dtype:
+    """Return float32 or float64 as a NumPy dtype; refuse every other type."""
+    found = np.dtype(dtype)
+    if found not in (np.float32, np.float64):
+        raise TypeError(f"numcnn computes in float32 or float64, not in {found}")
+    return found
+
+
+def refuse_masked(x: Any, what: str) -> None:
+    """Raise TypeError for a masked array, whose mask would be lost without a word."""
+    if isinstance(x, np.ma.MaskedArray):
+        raise TypeError(f"{what} is a masked array; fill it first, for example with x.filled(0)")
+
+
+def as_array(x: Any, device: Device, dtype: np.dtype | None, what: str) -> Any:
+    """Return `x` as a C-contiguous array of `device`, or say why that can't be.
+
+    Numbers of other types are converted to `dtype` (when that is None: float64 stays, all else
+    becomes float32). Between host and GPU nothing is copied unasked.
+    """
+    if device.name == "cuda":
+        if not device.owns(x):
+            raise TypeError(
+                f"{what} is on the host and the layer on the GPU; nothing is copied unasked: "
+                f"use layer.device.to_device(x), or model.predict(x), which does it for you"
+            )
+        if dtype is not None and x.dtype != dtype:
+            raise TypeError(f"{what} is {x.dtype} and the layer is {dtype}; convert before copying")
+        return x
+    if is_gpu_array(x):
+        raise TypeError(f"{what} is on the GPU and the layer on the {device.name}")
+    refuse_masked(x, what)
+    array = np.asarray(x)
+    if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
+        raise TypeError(f"{what} must hold real numbers, got an array of dtype {array.dtype}")
+    if dtype is None:
+        dtype = np.dtype(np.float64 if array.dtype == np.float64 else np.float32)
+    return np.require(array, dtype, ["C_CONTIGUOUS", "ALIGNED"])
+
+
+class Parameter:
+    """An array that training changes, and its gradient.
+
+    The numbers are made at their first use, so a network of any size is described for free.
+
+    Attributes
+    ----------
+    data : array
+        The values. Assigning an array of the same shape replaces them.
+    grad : array or None
+        The gradient of the last backward passes, added up; None before the first and after
+        `zero_grad`.
+    shape : tuple of int
+    dtype : numpy.dtype
+    """
+
+    def __init__(self, shape: Shape, initialise: Initialiser, device: Device, dtype: Any) -> None:
+        self.shape = shape
+        self.dtype = as_dtype(dtype)
+        self.device = device
+        self.grad: Any = None
+        self._initialise = initialise
+        self._seed = next_seed()
+        self._data: Any = None
+
+    def __repr__(self) -> str:
+        return f"Parameter(shape={self.shape}, dtype={self.dtype}, device={self.device.name})"
+
+    @property
+    def size(self) -> int:
+        """Number of values."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    @property
+    def data(self) -> Any:
+        """The values, an array of the parameter's device."""
+        if self._data is None:
+            values = self._initialise(generator(self._seed), self.shape)
+            self._data = self.device.to_device(np.asarray(values, self.dtype))
+        return self._data
+
+    @data.setter
+    def data(self, values: Any) -> None:
+        if self.device.owns(values) and self.device.name == "cuda":
+            host = self.device.to_host(values)
+        else:
+            host = as_array(values, get_device("reference"), self.dtype, "data")
+        if host.shape != self.shape:
+            raise ShapeError(f"the parameter has shape {self.shape}, the new values {host.shape}")
+        self._data = self.device.to_device(np.array(host, self.dtype))
+
+    def reseed(self, seed: np.random.SeedSequence) -> None:
+        """Forget the values; new ones follow from `seed` alone."""
+        self._seed = seed
+        self._data = None
+        self.grad = None
+
+    def add_grad(self, grad: Any) -> None:
+        """Take over a gradient, or add it to the one that is there."""
+        if self.grad is None:
+            self.grad = grad
+            return
+        total = self.device.empty(self.shape, self.dtype)  # the user may hold the old one
+        self.device.kernels.add_forward(self.grad.reshape(-1), grad.reshape(-1), total.reshape(-1))
+        self.grad = total
+
+    def zero_grad(self) -> None:
+        """Forget the gradient."""
+        self.grad = None
+
+    def move(self, device: Device, dtype: np.dtype) -> None:
+        """Bring the values to another device or precision; the gradient is forgotten."""
+        if self._data is not None:
+            host = np.array(self.device.to_host(self._data), dtype)
+            self._data = device.to_device(host)
+        self.device = device
+        self.dtype = dtype
+        self.grad = None
