@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -38,8 +38,9 @@ class Sequential(Chain):
 
     Parameters
     ----------
-    *layers : Layer
-        In the order in which the data passes them.
+    *layers : Layer, or one mapping of str to Layer
+        In the order in which the data passes them. With a mapping, the names are those of the
+        state dict's keys, as in PyTorch; else the positions are.
     device : {"cpu", "cuda", "reference"}
         Compiled loops on every core, loops on an NVIDIA GPU, or plain Python.
     dtype : {"float32", "float64"}
@@ -67,14 +68,14 @@ class Sequential(Chain):
 
     def __init__(
         self,
-        *layers: Layer,
+        *layers: Layer | Mapping[str, Layer],
         device: str = "cpu",
         dtype: Any = "float32",
         seed: int | None = None,
         strict: bool = False,
     ) -> None:
         super().__init__(*layers)
-        if not layers:
+        if not len(self):
             raise ValueError("a network needs at least one layer")
         self.seed = None if seed is None else as_count(seed, "seed", 0)
         self.input_shape: tuple[int, ...] | None = None

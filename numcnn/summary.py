@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from .layers.base import Layer, Shape
+from .layers.branches import Branches
 from .layers.chain import Chain
 
 __all__ = ["Row", "Summary", "summarize"]
@@ -22,7 +24,8 @@ class Row:
     Attributes
     ----------
     name, layer : str
-        Position, as in the state dict's keys, and the layer's repr.
+        Place, as in the state dict's keys, and the layer's repr. What lies inside a `Residual` or
+        `Concat` has rows of its own, followed by one for what joins the branches.
     output_shape : tuple of int
         For one picture (batch of 1).
     parameters, macs, activation_bytes : int
@@ -106,12 +109,49 @@ def _note(layer: Layer, shape: Shape) -> str:
     return f"unused input: {', '.join(parts)}" if parts else ""
 
 
-def _flat(chain: Chain, prefix: str = "") -> list[tuple[str, Layer]]:
-    found: list[tuple[str, Layer]] = []
-    for name, layer in chain.children():
-        inner = _flat(layer, f"{prefix}{name}.") if isinstance(layer, Chain) else None
-        found += inner if inner is not None else [(prefix + name, layer)]
-    return found
+@dataclass
+class _View:
+    """How the picture is seen on the way through the layers: window, step, and what comes in."""
+
+    shape: Shape
+    reach: tuple[int, int] | None = (1, 1)
+    step: tuple[int, int] = (1, 1)
+
+    def through(self, layer: Layer) -> _View:
+        """Return the view behind a layer."""
+        out, window = layer.output_shape(self.shape), layer.window()
+        if window is None or self.reach is None:
+            return _View(out, None, self.step)
+        (h, w), (stride_h, stride_w) = window
+        (step_h, step_w), reach = self.step, self.reach
+        reach = reach[0] + (h - 1) * step_h, reach[1] + (w - 1) * step_w
+        return _View(out, reach, (step_h * stride_h, step_w * stride_w))
+
+
+def _rows(layer: Layer, name: str, view: _View, itemsize: int) -> Iterator[Row]:
+    """Give the rows of a layer: its own, or those of the layers inside it."""
+    inside = f"{name}." if name else ""
+    if isinstance(layer, Chain):
+        for key, inner in layer.children():
+            yield from _rows(inner, inside + key, view, itemsize)
+            view = view.through(inner)
+        return
+    own, what = list(layer.parameters()), repr(layer)
+    macs, behind = layer.macs(view.shape), view.through(layer)
+    if isinstance(layer, Branches):
+        for key, branch in layer.branches():
+            yield from _rows(branch, inside + key, view, itemsize)
+        own, macs, what = [], 0, f"{type(layer).__name__}: {layer.joint}"
+    yield Row(
+        name,
+        what,
+        behind.shape,
+        sum(p.size for p in own),
+        macs,
+        behind.reach,
+        int(np.prod(behind.shape, dtype=np.int64)) * itemsize,
+        _note(layer, view.shape),
+    )
 
 
 def summarize(chain: Chain, input_shape: Shape) -> Summary:
@@ -119,29 +159,4 @@ def summarize(chain: Chain, input_shape: Shape) -> Summary:
     shape: Shape = (1, *input_shape[1:])
     chain.output_shape(shape)  # a shape that doesn't fit is reported with its position
     itemsize = np.dtype(chain.dtype or np.float32).itemsize
-    reach: tuple[int, int] | None = (1, 1)
-    step = (1, 1)
-    rows = []
-    for name, layer in _flat(chain):
-        out = layer.output_shape(shape)
-        window = layer.window()
-        if window is None or reach is None:
-            reach = None
-        else:
-            (h, w), (stride_h, stride_w) = window
-            reach = reach[0] + (h - 1) * step[0], reach[1] + (w - 1) * step[1]
-            step = step[0] * stride_h, step[1] * stride_w
-        rows.append(
-            Row(
-                name,
-                repr(layer),
-                out,
-                sum(p.size for p in layer.parameters()),
-                layer.macs(shape),
-                reach,
-                int(np.prod(out, dtype=np.int64)) * itemsize,
-                _note(layer, shape),
-            )
-        )
-        shape = out
-    return Summary((1, *input_shape[1:]), tuple(rows))
+    return Summary(shape, tuple(_rows(chain, "", _View(shape), itemsize)))

@@ -5,6 +5,7 @@ from .adagrad import adagrad_update
 from .adam import adam_update
 from .add import add_forward
 from .avg_pool2d import avg_pool2d_backward_input, avg_pool2d_forward
+from .concat import concat_backward_input, concat_forward
 from .conv2d import (
     conv2d_backward_bias,
     conv2d_backward_input,
@@ -46,6 +47,8 @@ __all__ = [
     "add_forward",
     "avg_pool2d_backward_input",
     "avg_pool2d_forward",
+    "concat_backward_input",
+    "concat_forward",
     "conv2d_backward_bias",
     "conv2d_backward_input",
     "conv2d_backward_weight",

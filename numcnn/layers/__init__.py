@@ -15,6 +15,7 @@ from .activation import (
     Tanh,
 )
 from .base import Layer, Parameter, no_grad
+from .branches import Concat, Identity, Residual
 from .chain import Chain
 from .conv import Conv2d
 from .dropout import Dropout, Dropout2d
@@ -27,10 +28,12 @@ __all__ = [
     "SELU",
     "AvgPool2d",
     "Chain",
+    "Concat",
     "Conv2d",
     "Dropout",
     "Dropout2d",
     "Flatten",
+    "Identity",
     "Layer",
     "LeakyReLU",
     "Linear",
@@ -38,6 +41,7 @@ __all__ = [
     "MaxPool2d",
     "Parameter",
     "ReLU",
+    "Residual",
     "SiLU",
     "Sigmoid",
     "Softmax",

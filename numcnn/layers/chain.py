@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ..shapes import ShapeError
 from .base import Layer, Shape
+from .branches import as_named, refuse_repeated
 
 __all__ = ["Chain"]
 
@@ -16,6 +18,7 @@ PASS_ON = {
     "Dropout2d",
     "ELU",
     "GELU",
+    "Identity",
     "LeakyReLU",
     "LogSoftmax",
     "MaxPool2d",
@@ -37,8 +40,9 @@ class Chain(Layer):
 
     Parameters
     ----------
-    *layers : Layer
-        At least one; the same object can't stand in two places.
+    *layers : Layer, or one mapping of str to Layer
+        At least one; the same object can't stand in two places. With a mapping, the names are
+        those of the state dict's keys; else the positions are.
 
     Raises
     ------
@@ -46,38 +50,34 @@ class Chain(Layer):
         If two neighbours can't fit, whatever the input; the text names both and their sizes.
     """
 
-    def __init__(self, *layers: Layer) -> None:
+    def __init__(self, *layers: Layer | Mapping[str, Layer]) -> None:
         super().__init__()
-        for position, layer in enumerate(layers):
-            if not isinstance(layer, Layer):
-                raise TypeError(f"layer {position} is no Layer but {layer!r}")
-            taken = {id(inner) for inner in self.layers()}
-            for inner in layer.layers():
-                if id(inner) in taken:
-                    raise ValueError(
-                        f"{inner!r} stands at two places; what a layer keeps for its backward "
-                        f"pass would be overwritten, so make a second one"
-                    )
-            self._children[str(position)] = layer
+        self._children.update(as_named(layers))
+        refuse_repeated(self)
         self._check_neighbours()
 
     def __len__(self) -> int:
         return len(self._children)
 
-    def __getitem__(self, position: int) -> Layer:
-        return list(self._children.values())[position]
+    def __getitem__(self, place: int | str) -> Layer:
+        if isinstance(place, str):
+            return self._children[place]
+        return list(self._children.values())[place]
 
     def __iter__(self) -> Any:
         return iter(self._children.values())
 
     def __repr__(self) -> str:
-        inner = ",\n".join(f"  {layer!r}".replace("\n", "\n  ") for layer in self)
+        inner = ",\n".join(
+            f"  {'' if name.isdigit() else f'{name}: '}{layer!r}".replace("\n", "\n  ")
+            for name, layer in self._children.items()
+        )
         return f"{type(self).__name__}(\n{inner}\n)" if inner else f"{type(self).__name__}()"
 
     def _check_neighbours(self) -> None:
         """Compare each Linear or Conv2d with the one before, where all between keeps the width."""
-        before: tuple[int, Layer] | None = None
-        for position, layer in enumerate(self):
+        before: tuple[str, Layer] | None = None
+        for name, layer in self._children.items():
             kind = type(layer).__name__
             if kind in WIDTHS:
                 if before and type(before[1]).__name__ == kind:
@@ -86,20 +86,20 @@ class Chain(Layer):
                     if out != into:
                         raise ShapeError(
                             f"layer {before[0]}, {before[1]!r}, gives {out} {gives[4:]}, but "
-                            f"layer {position}, {layer!r}, takes {into}"
+                            f"layer {name}, {layer!r}, takes {into}"
                         )
-                before = (position, layer)
+                before = (name, layer)
             elif kind not in PASS_ON:
                 before = None
 
     def _locate(self, error: ShapeError, position: int, shape: Shape) -> ShapeError:
         """Return the error of one layer with the place where it happened."""
+        names = list(self._children)
         if position == 0:
-            return ShapeError(f"layer 0: {error}")
-        previous = self[position - 1]
+            return ShapeError(f"layer {names[0]}: {error}")
         return ShapeError(
-            f"layer {position}: {error}. Layer {position - 1} before it, {previous!r}, "
-            f"gives {shape}"
+            f"layer {names[position]}: {error}. Layer {names[position - 1]} before it, "
+            f"{self[position - 1]!r}, gives {shape}"
         )
 
     def output_shape(self, shape: Shape) -> Shape:
