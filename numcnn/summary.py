@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from .layers.base import Layer, Shape
+from .layers.base import Layer, Shape, Window
 from .layers.chain import Chain
 
 __all__ = ["Row", "Summary", "summarize"]
@@ -114,23 +115,26 @@ def _flat(chain: Chain, prefix: str = "") -> list[tuple[str, Layer]]:
     return found
 
 
+def _sees(windows: list[Window]) -> tuple[int, int]:
+    """Return how many input pixels, down and across, one output behind these windows sees."""
+    down = across = 1
+    for reach, stride in reversed(windows):
+        down = math.floor(reach[0] + (down - 1) * stride[0])
+        across = math.floor(reach[1] + (across - 1) * stride[1])
+    return down, across
+
+
 def summarize(chain: Chain, input_shape: Shape) -> Summary:
     """Return the summary of a network for inputs of `input_shape` (batch axis included)."""
     shape: Shape = (1, *input_shape[1:])
     chain.output_shape(shape)  # a shape that doesn't fit is reported with its position
     itemsize = np.dtype(chain.dtype or np.float32).itemsize
-    reach: tuple[int, int] | None = (1, 1)
-    step = (1, 1)
+    windows: list[Window] | None = []
     rows = []
     for name, layer in _flat(chain):
         out = layer.output_shape(shape)
         window = layer.window()
-        if window is None or reach is None:
-            reach = None
-        else:
-            (h, w), (stride_h, stride_w) = window
-            reach = reach[0] + (h - 1) * step[0], reach[1] + (w - 1) * step[1]
-            step = step[0] * stride_h, step[1] * stride_w
+        windows = None if window is None or windows is None else [*windows, window]
         rows.append(
             Row(
                 name,
@@ -138,7 +142,7 @@ def summarize(chain: Chain, input_shape: Shape) -> Summary:
                 out,
                 sum(p.size for p in layer.parameters()),
                 layer.macs(shape),
-                reach,
+                None if windows is None else _sees(windows),
                 int(np.prod(out, dtype=np.int64)) * itemsize,
                 _note(layer, shape),
             )

@@ -17,8 +17,11 @@ from .activation import (
 from .base import Layer, Parameter, no_grad
 from .chain import Chain
 from .conv import Conv2d
+from .conv_transpose import ConvTranspose2d
 from .dropout import Dropout, Dropout2d
 from .linear import Flatten, Linear
+from .locally_connected import LocallyConnected2d
+from .padding import CircularPad2d, ConstantPad2d, ReflectionPad2d, ReplicationPad2d, ZeroPad2d
 from .pool import AvgPool2d, MaxPool2d
 
 __all__ = [
@@ -27,22 +30,29 @@ __all__ = [
     "SELU",
     "AvgPool2d",
     "Chain",
+    "CircularPad2d",
+    "ConstantPad2d",
     "Conv2d",
+    "ConvTranspose2d",
     "Dropout",
     "Dropout2d",
     "Flatten",
     "Layer",
     "LeakyReLU",
     "Linear",
+    "LocallyConnected2d",
     "LogSoftmax",
     "MaxPool2d",
     "Parameter",
     "ReLU",
+    "ReflectionPad2d",
+    "ReplicationPad2d",
     "SiLU",
     "Sigmoid",
     "Softmax",
     "Softplus",
     "Softsign",
     "Tanh",
+    "ZeroPad2d",
     "no_grad",
 ]
