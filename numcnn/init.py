@@ -76,11 +76,14 @@ def fans(shape: tuple[int, ...]) -> tuple[int, int]:
     Parameters
     ----------
     shape : tuple of int
-        (out, in) of a linear weight or (out, in / groups, KH, KW) of a convolution.
+        (out, in) of a linear weight, (out, in / groups, KH, KW) of a convolution, or
+        (out, in, KH, KW, OH, OW) of a locally connected layer, where an output has one filter of
+        the OH × OW. A transposed convolution's weight is (in, out / groups, KH, KW); as in
+        PyTorch its axes are read all the same, so that its fan_in counts output channels.
     """
     if len(shape) < 2:
         raise ValueError(f"fan_in and fan_out need a weight of two axes or more, got {shape}")
-    taps = math.prod(shape[2:])
+    taps = math.prod(shape[2:4] if len(shape) == 6 else shape[2:])
     return shape[1] * taps, shape[0] * taps
 
 

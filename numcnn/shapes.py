@@ -6,7 +6,19 @@ import math
 from collections.abc import Sequence
 from numbers import Integral
 
-__all__ = ["ShapeError", "conv_output_size", "pool_output_size", "unused_positions"]
+from .kernels.reference.pad2d import source_position
+
+__all__ = [
+    "PADDING_MODES",
+    "ShapeError",
+    "conv_output_size",
+    "conv_transpose_output_size",
+    "padded_size",
+    "pool_output_size",
+    "unused_positions",
+]
+
+PADDING_MODES = {"zeros": 0, "reflect": 1, "replicate": 2, "circular": 3}  # the kernels' numbers
 
 
 class ShapeError(ValueError):
@@ -144,11 +156,80 @@ def pool_output_size(
     return out - 1 if (out - 1) * stride >= size + padding else out
 
 
+def conv_transpose_output_size(
+    size: int,
+    kernel_size: int,
+    stride: int = 1,
+    padding: int = 0,
+    output_padding: int = 0,
+    dilation: int = 1,
+) -> int:
+    """Return how long the output of a transposed convolution is along one axis.
+
+    ``(N - 1) S - 2P + D(F - 1) + output_padding + 1``, as PyTorch: with `output_padding` 0, the
+    smallest input from which a convolution of the same geometry would have made N outputs.
+
+    Raises
+    ------
+    ShapeError
+        If nothing is left; the text holds the arithmetic.
+    """
+    out = (size - 1) * stride - 2 * padding + dilation * (kernel_size - 1) + output_padding + 1
+    if out < 1:
+        raise ShapeError(
+            f"padding={padding} cuts away all of the output: ({size} - 1)*{stride} - 2*{padding} + "
+            f"{dilation}*({kernel_size} - 1) + {output_padding} + 1 = {out} is less than 1; use "
+            f"less padding, a larger kernel or a larger picture"
+        )
+    return out
+
+
+def padded_size(size: int, before: int, after: int, mode: str = "zeros") -> int:
+    """Return how long an axis of `size` pixels is with padding at both ends.
+
+    Parameters
+    ----------
+    size, before, after : int
+        Pixels of the picture, and of padding before and behind it.
+    mode : {"zeros", "reflect", "replicate", "circular"}
+        What stands in the padding. A mirror on the edge pixel can show ``size - 1`` others; a
+        picture that begins again can do so once, ``size`` pixels.
+
+    Raises
+    ------
+    ShapeError
+        If the padding is larger than the mode can fill.
+    """
+    most = {"reflect": size - 1, "circular": size}.get(mode)
+    if most is not None and max(before, after) > most:
+        why = (
+            f"a mirror on the edge pixel shows the others only, {size} - 1 = {most}"
+            if mode == "reflect"
+            else f"the picture goes round once, and has {size}"
+        )
+        raise ShapeError(
+            f"{mode} padding of {max(before, after)} pixels doesn't fit a picture of {size}: "
+            f"{why}; use padding of at most {most}, or a larger picture"
+        )
+    return before + size + after
+
+
 def unused_positions(
-    size: int, kernel_size: int, stride: int, padding: int, dilation: int, outputs: int
+    size: int,
+    kernel_size: int,
+    stride: int,
+    padding: int,
+    dilation: int,
+    outputs: int,
+    mode: str = "zeros",
 ) -> list[int]:
-    """Return the rows (or columns) of the input that no window sees; their gradient is 0."""
+    """Return the rows (or columns) of the input that no window sees; their gradient is 0.
+
+    A window that looks into padding sees the pixels that `mode` copies there.
+    """
     seen = {
-        o * stride - padding + tap * dilation for o in range(outputs) for tap in range(kernel_size)
+        source_position(o * stride - padding + tap * dilation, size, PADDING_MODES[mode])
+        for o in range(outputs)
+        for tap in range(kernel_size)
     }
     return [i for i in range(size) if i not in seen]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from .layers.base import Layer, Shape
+from .layers.base import Layer, Shape, Window
 from .layers.branches import Branches
 from .layers.chain import Chain
 
@@ -111,21 +112,26 @@ def _note(layer: Layer, shape: Shape) -> str:
 
 @dataclass
 class _View:
-    """How the picture is seen on the way through the layers: window, step, and what comes in."""
+    """What a layer gets on the way through the network, and the windows that lie before it."""
 
     shape: Shape
-    reach: tuple[int, int] | None = (1, 1)
-    step: tuple[int, int] = (1, 1)
+    windows: tuple[Window, ...] | None = ()  # None: some layer sees everything
 
     def through(self, layer: Layer) -> _View:
         """Return the view behind a layer."""
-        out, window = layer.output_shape(self.shape), layer.window()
-        if window is None or self.reach is None:
-            return _View(out, None, self.step)
-        (h, w), (stride_h, stride_w) = window
-        (step_h, step_w), reach = self.step, self.reach
-        reach = reach[0] + (h - 1) * step_h, reach[1] + (w - 1) * step_w
-        return _View(out, reach, (step_h * stride_h, step_w * stride_w))
+        window = layer.window()
+        seen = None if window is None or self.windows is None else (*self.windows, window)
+        return _View(layer.output_shape(self.shape), seen)
+
+    def reach(self) -> tuple[int, int] | None:
+        """Return how many pixels of the input, down and across, one number here sees."""
+        if self.windows is None:
+            return None
+        down = across = 1
+        for reach, stride in reversed(self.windows):
+            down = math.floor(reach[0] + (down - 1) * stride[0])
+            across = math.floor(reach[1] + (across - 1) * stride[1])
+        return down, across
 
 
 def _rows(layer: Layer, name: str, view: _View, itemsize: int) -> Iterator[Row]:
@@ -148,7 +154,7 @@ def _rows(layer: Layer, name: str, view: _View, itemsize: int) -> Iterator[Row]:
         behind.shape,
         sum(p.size for p in own),
         macs,
-        behind.reach,
+        behind.reach(),
         int(np.prod(behind.shape, dtype=np.int64)) * itemsize,
         _note(layer, view.shape),
     )

@@ -186,9 +186,7 @@ def test_a_layer_of_ones_own_must_say_how():
             {"groups": 3, "out_channels": 4}, "out_channels=4 can't be cut", id="out-groups"
         ),
         pytest.param({"padding": "full"}, "'same' or 'valid', got 'full'", id="padding"),
-        pytest.param(
-            {"padding_mode": "reflect"}, "padding_mode must be 'zeros'", id="padding-mode"
-        ),
+        pytest.param({"padding_mode": "mirror"}, "'circular', got 'mirror'", id="padding-mode"),
         pytest.param({"stride": 0}, "stride must be at least 1, got 0", id="stride"),
         pytest.param({"padding": -1}, "padding must be at least 0, got -1", id="negative-padding"),
         pytest.param({"in_channels": 0}, "in_channels must be at least 1", id="no-channels"),

@@ -166,6 +166,9 @@ LAYERS = [
     ("Conv2d", (16, 24, (3, 2))),
     ("Conv2d", (12, 48, 3, 1, 0, 1, 4)),  # fan_in counts the channels of one group
     ("Conv2d", (400, 400, 3, 1, 0, 1, 400)),  # depthwise
+    ("ConvTranspose2d", (16, 24, (3, 2))),  # fan_in counts output channels
+    ("ConvTranspose2d", (64, 3, 4, 2, 1)),
+    ("ConvTranspose2d", (12, 48, 3, 2, 1, 1, 4)),  # ... of one group
 ]
 each_layer = pytest.mark.parametrize(("name", "arguments"), LAYERS, ids=str)
 

@@ -742,6 +742,12 @@ def test_a_picture_without_batch_axis_is_the_one_deliberate_difference(name, arg
 # ------------------------------------------------------------------------------------- arguments
 
 LAYERS = [
+    "CircularPad2d",
+    "ConstantPad2d",
+    "ConvTranspose2d",
+    "ReflectionPad2d",
+    "ReplicationPad2d",
+    "ZeroPad2d",
     "ELU",
     "GELU",
     "LeakyReLU",
@@ -790,3 +796,5 @@ def test_every_layer_is_compared():
         and issubclass(getattr(numcnn.layers, name), numcnn.Layer)
     }
     assert exported - {"Layer", "Chain", "Concat", "Residual"} == set(LAYERS)
+    not_in_pytorch = {"LocallyConnected2d"}
+    assert exported - {"Layer", "Chain"} - not_in_pytorch == set(LAYERS)

@@ -19,7 +19,14 @@ def translate(layer: Layer) -> torch.nn.Module:
     kind = getattr(torch.nn, name)
     own: dict[str, Any] = vars(layer)
     arguments = {
-        "Conv2d": ["in_channels", "out_channels", "kernel_size", "stride", "padding"],
+        "Conv2d": [
+            "in_channels",
+            "out_channels",
+            "kernel_size",
+            "stride",
+            "padding",
+            "padding_mode",
+        ],
         "Linear": ["in_features", "out_features"],
         "MaxPool2d": ["kernel_size", "stride", "padding", "dilation", "ceil_mode"],
         "AvgPool2d": ["kernel_size", "stride", "padding", "ceil_mode", "count_include_pad"],

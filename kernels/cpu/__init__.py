@@ -5,6 +5,7 @@ from .adagrad import adagrad_update
 from .adam import adam_update
 from .add import add_forward
 from .avg_pool2d import avg_pool2d_backward_input, avg_pool2d_forward
+from .bias2d import bias2d_forward
 from .concat import concat_backward_input, concat_forward
 from .conv2d import (
     conv2d_backward_bias,
@@ -22,10 +23,17 @@ from .linear import (
     linear_backward_weight,
     linear_forward,
 )
+from .locally_connected2d import (
+    locally_connected2d_backward_bias,
+    locally_connected2d_backward_input,
+    locally_connected2d_backward_weight,
+    locally_connected2d_forward,
+)
 from .log_softmax import log_softmax_backward_input, log_softmax_forward
 from .max_pool2d import max_pool2d_backward_input, max_pool2d_forward
 from .mse import mse_backward_input, mse_forward
 from .nll import nll_backward_input, nll_forward
+from .pad2d import pad2d_backward_input, pad2d_forward
 from .relu import relu_backward_input, relu_forward
 from .rmsprop import rmsprop_update
 from .sgd import sgd_update
@@ -47,6 +55,7 @@ __all__ = [
     "add_forward",
     "avg_pool2d_backward_input",
     "avg_pool2d_forward",
+    "bias2d_forward",
     "concat_backward_input",
     "concat_forward",
     "conv2d_backward_bias",
@@ -65,6 +74,10 @@ __all__ = [
     "linear_backward_input",
     "linear_backward_weight",
     "linear_forward",
+    "locally_connected2d_backward_bias",
+    "locally_connected2d_backward_input",
+    "locally_connected2d_backward_weight",
+    "locally_connected2d_forward",
     "log_softmax_backward_input",
     "log_softmax_forward",
     "max_pool2d_backward_input",
@@ -73,6 +86,8 @@ __all__ = [
     "mse_forward",
     "nll_backward_input",
     "nll_forward",
+    "pad2d_backward_input",
+    "pad2d_forward",
     "relu_backward_input",
     "relu_forward",
     "rmsprop_update",

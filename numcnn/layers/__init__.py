@@ -18,8 +18,11 @@ from .base import Layer, Parameter, no_grad
 from .branches import Concat, Identity, Residual
 from .chain import Chain
 from .conv import Conv2d
+from .conv_transpose import ConvTranspose2d
 from .dropout import Dropout, Dropout2d
 from .linear import Flatten, Linear
+from .locally_connected import LocallyConnected2d
+from .padding import CircularPad2d, ConstantPad2d, ReflectionPad2d, ReplicationPad2d, ZeroPad2d
 from .pool import AvgPool2d, MaxPool2d
 
 __all__ = [
@@ -28,8 +31,11 @@ __all__ = [
     "SELU",
     "AvgPool2d",
     "Chain",
+    "CircularPad2d",
     "Concat",
+    "ConstantPad2d",
     "Conv2d",
+    "ConvTranspose2d",
     "Dropout",
     "Dropout2d",
     "Flatten",
@@ -37,10 +43,13 @@ __all__ = [
     "Layer",
     "LeakyReLU",
     "Linear",
+    "LocallyConnected2d",
     "LogSoftmax",
     "MaxPool2d",
     "Parameter",
     "ReLU",
+    "ReflectionPad2d",
+    "ReplicationPad2d",
     "Residual",
     "SiLU",
     "Sigmoid",
@@ -48,5 +57,6 @@ __all__ = [
     "Softplus",
     "Softsign",
     "Tanh",
+    "ZeroPad2d",
     "no_grad",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator, Mapping
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,10 @@ from ..device import Device, get_device
 from ..shapes import ShapeError
 from .parameter import Parameter, Shape, as_array, as_dtype
 
-__all__ = ["Layer", "Parameter", "Shape", "no_grad"]
+__all__ = ["Layer", "Pair", "Parameter", "Shape", "Window", "no_grad"]
+
+Pair = tuple[int | Fraction, int | Fraction]
+Window = tuple[Pair, Pair]
 
 _mode = threading.local()
 
@@ -153,8 +157,12 @@ class Layer:
         """Return the multiplications with a weight that an input of `shape` takes."""
         return 0
 
-    def window(self) -> tuple[tuple[int, int], tuple[int, int]] | None:
-        """Return (reach, stride) of the window that slides over the picture; None: sees all."""
+    def window(self) -> Window | None:
+        """Return (reach, stride) of the window that slides over the picture; None: sees all.
+
+        So many outputs in a row see at most ``reach + (outputs - 1) * stride`` pixels. Where
+        outputs lie closer together than pixels, both are fractions, and a part of a pixel is none.
+        """
         return (1, 1), (1, 1)
 
     def unused(self, shape: Shape) -> tuple[list[int], list[int]]:

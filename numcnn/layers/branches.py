@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..shapes import ShapeError
-from .base import Layer, Shape
+from .base import Layer, Shape, Window
 
 __all__ = ["Branches", "Concat", "Identity", "Residual"]
 
@@ -61,7 +61,7 @@ class Branches(Layer):
         """Return the multiplications of all branches."""
         return sum(branch.macs(shape) for _, branch in self.branches())
 
-    def window(self) -> tuple[tuple[int, int], tuple[int, int]] | None:
+    def window(self) -> Window | None:
         """Return the reach of the branch that sees most, and the common stride."""
         windows = [branch.window() for _, branch in self.branches()]
         seen = [window for window in windows if window is not None]

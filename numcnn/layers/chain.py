@@ -6,14 +6,22 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..shapes import ShapeError
-from .base import Layer, Shape
+from .base import Layer, Pair, Shape, Window
 from .branches import as_named, refuse_repeated
 
 __all__ = ["Chain"]
 
-WIDTHS = {"Conv2d": ("in_channels", "out_channels"), "Linear": ("in_features", "out_features")}
+CHANNELS = ("in_channels", "out_channels")
+WIDTHS = {
+    "Conv2d": CHANNELS,
+    "ConvTranspose2d": CHANNELS,
+    "Linear": ("in_features", "out_features"),
+    "LocallyConnected2d": CHANNELS,
+}
 PASS_ON = {
     "AvgPool2d",
+    "CircularPad2d",
+    "ConstantPad2d",
     "Dropout",
     "Dropout2d",
     "ELU",
@@ -23,6 +31,8 @@ PASS_ON = {
     "LogSoftmax",
     "MaxPool2d",
     "ReLU",
+    "ReflectionPad2d",
+    "ReplicationPad2d",
     "SELU",
     "SiLU",
     "Sigmoid",
@@ -30,6 +40,7 @@ PASS_ON = {
     "Softplus",
     "Softsign",
     "Tanh",
+    "ZeroPad2d",
 }
 
 
@@ -75,13 +86,13 @@ class Chain(Layer):
         return f"{type(self).__name__}(\n{inner}\n)" if inner else f"{type(self).__name__}()"
 
     def _check_neighbours(self) -> None:
-        """Compare each Linear or Conv2d with the one before, where all between keeps the width."""
+        """Compare the widths of layers that have weights, where all between keeps the width."""
         before: tuple[str, Layer] | None = None
         for name, layer in self._children.items():
             kind = type(layer).__name__
             if kind in WIDTHS:
-                if before and type(before[1]).__name__ == kind:
-                    takes, gives = WIDTHS[kind]
+                takes, gives = WIDTHS[kind]
+                if before and WIDTHS[type(before[1]).__name__] == (takes, gives):
                     out, into = getattr(before[1], gives), getattr(layer, takes)
                     if out != into:
                         raise ShapeError(
@@ -119,9 +130,10 @@ class Chain(Layer):
             shape = layer.output_shape(shape)
         return total
 
-    def window(self) -> tuple[tuple[int, int], tuple[int, int]] | None:
+    def window(self) -> Window | None:
         """Return reach and stride of all layers together."""
-        reach, stride = (1, 1), (1, 1)
+        reach: Pair = (1, 1)
+        stride: Pair = (1, 1)
         for layer in self:
             inner = layer.window()
             if inner is None:

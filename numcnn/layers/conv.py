@@ -8,7 +8,16 @@ from typing import Any
 import numpy as np
 
 from ..init import Uniform
-from ..shapes import ShapeError, as_count, as_pair, conv_output_size, span, unused_positions
+from ..shapes import (
+    PADDING_MODES,
+    ShapeError,
+    as_count,
+    as_pair,
+    conv_output_size,
+    padded_size,
+    span,
+    unused_positions,
+)
 from .base import Layer, Parameter, Shape
 
 __all__ = ["Conv2d"]
@@ -31,7 +40,87 @@ def need_pixels(size: int) -> None:
         raise ShapeError("the picture is empty, 0 pixels; at least 1 is needed")
 
 
-class Conv2d(Layer):
+def need_channels(layer: Layer, shape: Shape, channels: int) -> None:
+    """Raise `ShapeError` unless `shape` is that of a batch of pictures with so many channels."""
+    need_pictures(layer, shape)
+    if shape[1] != channels:
+        raise ShapeError(
+            f"{layer!r} expects {channels} input channels (axis 1), "
+            f"got {shape[1]}: input of shape {shape}"
+        )
+
+
+def need_groups(in_channels: int, out_channels: int, groups: int) -> None:
+    """Raise ValueError unless channels and filters can be cut into groups of one size."""
+    for name, count in (("in_channels", in_channels), ("out_channels", out_channels)):
+        if count % groups:
+            raise ValueError(f"{name}={count} can't be cut into groups={groups} equal parts")
+
+
+class SlidingWindow(Layer):
+    """Window arithmetic that layers share whose filters step over a picture."""
+
+    in_channels: int
+    out_channels: int
+    kernel_size: tuple[int, int]
+    stride: tuple[int, int]
+    dilation: tuple[int, int] = (1, 1)
+    groups: int = 1
+    pads: tuple[tuple[int, int], tuple[int, int]]
+    padding_mode: str = "zeros"
+    strict: bool = False
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Return (N, out_channels, OH, OW) for an input of `shape` (N, in_channels, H, W)."""
+        need_channels(self, shape, self.in_channels)
+        out = []
+        for axis, word in enumerate(("height", "width")):
+            try:
+                need_pixels(shape[2 + axis])
+                padded_size(shape[2 + axis], *self.pads[axis], self.padding_mode)
+                out.append(
+                    conv_output_size(
+                        shape[2 + axis],
+                        self.kernel_size[axis],
+                        self.stride[axis],
+                        self.pads[axis],
+                        self.dilation[axis],
+                        self.strict,
+                    )
+                )
+            except ShapeError as error:
+                raise ShapeError(f"{self!r}, {word}: {error}") from None
+        return (shape[0], self.out_channels, *out)
+
+    def macs(self, shape: Shape) -> int:
+        """Return output pixels × taps per output pixel."""
+        taps = self.in_channels // self.groups * math.prod(self.kernel_size)
+        return math.prod(self.output_shape(shape)) * taps
+
+    def window(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Return how far one output sees, and the step from one to the next."""
+        reach = [span(k, d) for k, d in zip(self.kernel_size, self.dilation, strict=True)]
+        return (reach[0], reach[1]), self.stride
+
+    def unused(self, shape: Shape) -> tuple[list[int], list[int]]:
+        """Return the rows and columns of the input that no window sees."""
+        out = self.output_shape(shape)
+        rows, columns = (
+            unused_positions(
+                shape[2 + axis],
+                self.kernel_size[axis],
+                self.stride[axis],
+                self.pads[axis][0],
+                self.dilation[axis],
+                out[2 + axis],
+                self.padding_mode,
+            )
+            for axis in (0, 1)
+        )
+        return rows, columns
+
+
+class Conv2d(SlidingWindow):
     """Two-dimensional convolution (cross-correlation) of a batch of pictures.
 
     ``y[n, co, oh, ow] = bias[co] + sum over ci, kh, kw of x[n, ci, ih, iw] weight[co, ci, kh, kw]``
@@ -47,8 +136,8 @@ class Conv2d(Layer):
     stride : int or (int, int)
         Step of the window.
     padding : int, (int, int), "same" or "valid"
-        Zeros around the picture. ``"same"`` keeps the size (stride 1 only); with an even kernel
-        the extra row and column go to the bottom and right.
+        Rows and columns around the picture. ``"same"`` keeps the size (stride 1 only); with an
+        even kernel the extra row and column go to the bottom and right.
     dilation : int or (int, int)
         Distance between the taps of a filter.
     groups : int
@@ -56,8 +145,10 @@ class Conv2d(Layer):
         it depthwise.
     bias : bool
         Whether a learnable number is added to each output channel.
-    padding_mode : {"zeros"}
-        What stands in the padding.
+    padding_mode : {"zeros", "reflect", "replicate", "circular"}
+        What stands in the padding: zeros, the picture mirrored at its edge, its edge going on, or
+        the picture from its other side. All but zeros are copied around the picture first
+        (``kernels/reference/pad2d.py``), which takes memory for one more picture.
     strict : bool
         Raise where the window doesn't fit without a remainder, instead of leaving out the last
         rows and columns as PyTorch does.
@@ -112,14 +203,11 @@ class Conv2d(Layer):
         self.groups = as_count(groups, "groups")
         self.padding = padding if isinstance(padding, str) else as_pair(padding, "padding", 0)
         self.strict = strict
-        for name in ("in_channels", "out_channels"):
-            if getattr(self, name) % self.groups:
-                raise ValueError(
-                    f"{name}={getattr(self, name)} can't be cut into groups={self.groups} "
-                    f"equal parts"
-                )
-        if padding_mode != "zeros":
-            raise ValueError(f"padding_mode must be 'zeros', got {padding_mode!r}")
+        need_groups(self.in_channels, self.out_channels, self.groups)
+        if padding_mode not in PADDING_MODES:
+            known = ", ".join(map(repr, PADDING_MODES))
+            raise ValueError(f"padding_mode must be one of {known}, got {padding_mode!r}")
+        self.padding_mode = padding_mode
         self.pads = self._sides()
         shape = (self.out_channels, self.in_channels // self.groups, *self.kernel_size)
         draw = Uniform(1 / math.sqrt(math.prod(shape[1:])))
@@ -129,7 +217,7 @@ class Conv2d(Layer):
             self.bias = Parameter((self.out_channels,), draw, self.device, dtype)
 
     def _sides(self) -> tuple[tuple[int, int], tuple[int, int]]:
-        """Return the zeros added at (top, bottom) and (left, right)."""
+        """Return the padding at (top, bottom) and (left, right)."""
         if not isinstance(self.padding, str):
             return (self.padding[0], self.padding[0]), (self.padding[1], self.padding[1])
         if self.padding == "valid":
@@ -148,62 +236,36 @@ class Conv2d(Layer):
             if getattr(self, name) != default:
                 text += f", {name}={getattr(self, name)!r}"
         text += f", groups={self.groups}" if self.groups != 1 else ""
-        return text + ("" if self.bias is not None else ", bias=False")
+        text += "" if self.bias is not None else ", bias=False"
+        mode = self.padding_mode
+        return text + ("" if mode == "zeros" else f", padding_mode={mode!r}")
 
-    def output_shape(self, shape: Shape) -> Shape:
-        """Return (N, out_channels, OH, OW) for an input of `shape` (N, in_channels, H, W)."""
-        need_pictures(self, shape)
-        if shape[1] != self.in_channels:
-            raise ShapeError(
-                f"{self!r} expects {self.in_channels} input channels (axis 1), "
-                f"got {shape[1]}: input of shape {shape}"
-            )
-        out = []
-        for axis, word in enumerate(("height", "width")):
-            try:
-                need_pixels(shape[2 + axis])
-                out.append(
-                    conv_output_size(
-                        shape[2 + axis],
-                        self.kernel_size[axis],
-                        self.stride[axis],
-                        self.pads[axis],
-                        self.dilation[axis],
-                        self.strict,
-                    )
-                )
-            except ShapeError as error:
-                raise ShapeError(f"{self!r}, {word}: {error}") from None
-        return (shape[0], self.out_channels, *out)
+    def _padding(self) -> tuple[int, int]:
+        """Return the padding at top and left."""
+        return self.pads[0][0], self.pads[1][0]
 
-    def macs(self, shape: Shape) -> int:
-        """Return output pixels × taps per output pixel."""
-        taps = self.in_channels // self.groups * math.prod(self.kernel_size)
-        return math.prod(self.output_shape(shape)) * taps
+    def _pad(self, x: Any) -> Any:
+        """Return `x` with its padding, unless that is zeros: the kernels know those themselves."""
+        if self.padding_mode == "zeros":
+            return x
+        sizes = (size + sum(pads) for size, pads in zip(x.shape[2:], self.pads, strict=True))
+        padded = self.device.empty((*x.shape[:2], *sizes), x.dtype)
+        mode = PADDING_MODES[self.padding_mode]
+        self.kernels.pad2d_forward(x, *self._padding(), mode, 0.0, padded)
+        return padded
 
-    def window(self) -> tuple[tuple[int, int], tuple[int, int]]:
-        """Return how far one output sees, and the step from one to the next."""
-        reach = [span(k, d) for k, d in zip(self.kernel_size, self.dilation, strict=True)]
-        return (reach[0], reach[1]), self.stride
-
-    def unused(self, shape: Shape) -> tuple[list[int], list[int]]:
-        """Return the rows and columns of the input that no window sees."""
-        out = self.output_shape(shape)
-        rows, columns = (
-            unused_positions(
-                shape[2 + axis],
-                self.kernel_size[axis],
-                self.stride[axis],
-                self.pads[axis][0],
-                self.dilation[axis],
-                out[2 + axis],
-            )
-            for axis in (0, 1)
-        )
-        return rows, columns
+    def _unpad(self, dx: Any, shape: Shape) -> Any:
+        """Return the gradient of a picture of `shape` from that of the padded picture."""
+        if self.padding_mode == "zeros":
+            return dx
+        folded = self.device.empty(shape, dx.dtype)
+        mode = PADDING_MODES[self.padding_mode]
+        self.kernels.pad2d_backward_input(dx, *self._padding(), mode, folded)
+        return folded
 
     def _geometry(self) -> tuple[int, ...]:
-        return (*self.stride, self.pads[0][0], self.pads[1][0], *self.dilation, self.groups)
+        padding = self._padding() if self.padding_mode == "zeros" else (0, 0)
+        return (*self.stride, *padding, *self.dilation, self.groups)
 
     def _algorithm(self) -> Any:
         """Return the module of loops; other devices, and float64, have one algorithm only."""
@@ -214,17 +276,19 @@ class Conv2d(Layer):
         )
 
     def _forward(self, x: Any) -> Any:
-        y = self.device.empty(self.output_shape(tuple(x.shape)), x.dtype)
+        shape = tuple(x.shape)
+        y = self.device.empty(self.output_shape(shape), x.dtype)
+        x = self._pad(x)
         bias = self._zeros(x.dtype) if self.bias is None else self.bias.data
         self._algorithm().conv2d_forward(x, self.weight.data, bias, *self._geometry(), y)
-        self.save_for_backward(x)
+        self.save_for_backward(x, shape)
         return y
 
     def _zeros(self, dtype: Any) -> Any:
         return self.device.to_device(np.zeros(self.out_channels, dtype))
 
     def _backward(self, dy: Any) -> Any:
-        (x,) = self._saved
+        x, shape = self._saved
         geometry = self._geometry()
         dweight = self.device.empty(self.weight.shape, dy.dtype)
         self._algorithm().conv2d_backward_weight(dy, x, *geometry, dweight)
@@ -237,4 +301,4 @@ class Conv2d(Layer):
             return None
         dx = self.device.empty(tuple(x.shape), dy.dtype)
         self._algorithm().conv2d_backward_input(dy, self.weight.data, *geometry, dx)
-        return dx
+        return self._unpad(dx, shape)
