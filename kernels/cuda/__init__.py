@@ -5,6 +5,17 @@ from .adagrad import adagrad_update
 from .adam import adam_update
 from .add import add_forward
 from .avg_pool2d import avg_pool2d_backward_input, avg_pool2d_forward
+from .batch_norm import (
+    batch_norm_backward_bias,
+    batch_norm_backward_input,
+    batch_norm_backward_weight,
+    batch_norm_forward,
+    batch_norm_update,
+)
+from .batch_norm_eval import (
+    batch_norm_eval_backward_input,
+    batch_norm_eval_forward,
+)
 from .conv2d import (
     conv2d_backward_bias,
     conv2d_backward_input,
@@ -14,12 +25,28 @@ from .conv2d import (
 from .dropout import dropout_backward_input, dropout_forward
 from .elu import elu_backward_input, elu_forward
 from .gelu import gelu_backward_input, gelu_forward
+from .group_norm import (
+    group_norm_backward_bias,
+    group_norm_backward_input,
+    group_norm_backward_weight,
+    group_norm_forward,
+)
+from .layer_norm import (
+    layer_norm_backward_bias,
+    layer_norm_backward_input,
+    layer_norm_backward_weight,
+    layer_norm_forward,
+)
 from .leaky_relu import leaky_relu_backward_input, leaky_relu_forward
 from .linear import (
     linear_backward_bias,
     linear_backward_input,
     linear_backward_weight,
     linear_forward,
+)
+from .local_response_norm import (
+    local_response_norm_backward_input,
+    local_response_norm_forward,
 )
 from .log_softmax import log_softmax_backward_input, log_softmax_forward
 from .max_pool2d import max_pool2d_backward_input, max_pool2d_forward
@@ -38,6 +65,11 @@ from .softmax_cross_entropy import (
 from .softplus import softplus_backward_input, softplus_forward
 from .softsign import softsign_backward_input, softsign_forward
 from .tanh import tanh_backward_input, tanh_forward
+from .weight_norm import (
+    weight_norm_backward_input,
+    weight_norm_backward_weight,
+    weight_norm_forward,
+)
 
 __all__ = [
     "adadelta_update",
@@ -46,6 +78,13 @@ __all__ = [
     "add_forward",
     "avg_pool2d_backward_input",
     "avg_pool2d_forward",
+    "batch_norm_backward_bias",
+    "batch_norm_backward_input",
+    "batch_norm_backward_weight",
+    "batch_norm_eval_backward_input",
+    "batch_norm_eval_forward",
+    "batch_norm_forward",
+    "batch_norm_update",
     "conv2d_backward_bias",
     "conv2d_backward_input",
     "conv2d_backward_weight",
@@ -56,12 +95,22 @@ __all__ = [
     "elu_forward",
     "gelu_backward_input",
     "gelu_forward",
+    "group_norm_backward_bias",
+    "group_norm_backward_input",
+    "group_norm_backward_weight",
+    "group_norm_forward",
+    "layer_norm_backward_bias",
+    "layer_norm_backward_input",
+    "layer_norm_backward_weight",
+    "layer_norm_forward",
     "leaky_relu_backward_input",
     "leaky_relu_forward",
     "linear_backward_bias",
     "linear_backward_input",
     "linear_backward_weight",
     "linear_forward",
+    "local_response_norm_backward_input",
+    "local_response_norm_forward",
     "log_softmax_backward_input",
     "log_softmax_forward",
     "max_pool2d_backward_input",
@@ -88,4 +137,7 @@ __all__ = [
     "softsign_forward",
     "tanh_backward_input",
     "tanh_forward",
+    "weight_norm_backward_input",
+    "weight_norm_backward_weight",
+    "weight_norm_forward",
 ]

@@ -12,11 +12,16 @@ __all__ = ["Chain"]
 WIDTHS = {"Conv2d": ("in_channels", "out_channels"), "Linear": ("in_features", "out_features")}
 PASS_ON = {
     "AvgPool2d",
+    "BatchNorm1d",
+    "BatchNorm2d",
     "Dropout",
     "Dropout2d",
     "ELU",
     "GELU",
+    "GroupNorm",
+    "LayerNorm",
     "LeakyReLU",
+    "LocalResponseNorm",
     "LogSoftmax",
     "MaxPool2d",
     "ReLU",
