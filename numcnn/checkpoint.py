@@ -37,7 +37,8 @@ def save_weights(
     )
     try:
         with os.fdopen(handle, "wb") as file:
-            arrays = {name: np.ascontiguousarray(array) for name, array in state.items()}
+            # not ascontiguousarray, which gives a single number an axis
+            arrays = {name: np.asarray(array, order="C") for name, array in state.items()}
             file.write(save(arrays, metadata))
             file.flush()
             os.fsync(file.fileno())

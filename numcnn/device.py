@@ -72,7 +72,7 @@ class Device:
 
     def to_device(self, array: np.ndarray) -> Any:
         """Return the host's `array` as an array of this device."""
-        return np.ascontiguousarray(array)
+        return np.asarray(array, order="C")
 
     def to_host(self, array: Any) -> np.ndarray:
         """Return an array of this device as a NumPy array."""
@@ -96,7 +96,7 @@ class CudaDevice(Device):
 
     def to_device(self, array: np.ndarray) -> Any:
         """Copy the host's `array` to the GPU."""
-        return self._cuda.to_device(np.ascontiguousarray(array))
+        return self._cuda.to_device(np.asarray(array, order="C"))
 
     def to_host(self, array: Any) -> np.ndarray:
         """Copy a GPU array to the host."""

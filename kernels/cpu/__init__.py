@@ -5,6 +5,14 @@ from .adagrad import adagrad_update
 from .adam import adam_update
 from .add import add_forward
 from .avg_pool2d import avg_pool2d_backward_input, avg_pool2d_forward
+from .batch_norm import (
+    batch_norm_backward_bias,
+    batch_norm_backward_input,
+    batch_norm_backward_weight,
+    batch_norm_forward,
+    batch_norm_update,
+)
+from .batch_norm_eval import batch_norm_eval_backward_input, batch_norm_eval_forward
 from .bias2d import bias2d_forward
 from .concat import concat_backward_input, concat_forward
 from .conv2d import (
@@ -16,6 +24,18 @@ from .conv2d import (
 from .dropout import dropout_backward_input, dropout_forward
 from .elu import elu_backward_input, elu_forward
 from .gelu import gelu_backward_input, gelu_forward
+from .group_norm import (
+    group_norm_backward_bias,
+    group_norm_backward_input,
+    group_norm_backward_weight,
+    group_norm_forward,
+)
+from .layer_norm import (
+    layer_norm_backward_bias,
+    layer_norm_backward_input,
+    layer_norm_backward_weight,
+    layer_norm_forward,
+)
 from .leaky_relu import leaky_relu_backward_input, leaky_relu_forward
 from .linear import (
     linear_backward_bias,
@@ -23,6 +43,7 @@ from .linear import (
     linear_backward_weight,
     linear_forward,
 )
+from .local_response_norm import local_response_norm_backward_input, local_response_norm_forward
 from .locally_connected2d import (
     locally_connected2d_backward_bias,
     locally_connected2d_backward_input,
@@ -47,6 +68,11 @@ from .softmax_cross_entropy import (
 from .softplus import softplus_backward_input, softplus_forward
 from .softsign import softsign_backward_input, softsign_forward
 from .tanh import tanh_backward_input, tanh_forward
+from .weight_norm import (
+    weight_norm_backward_input,
+    weight_norm_backward_weight,
+    weight_norm_forward,
+)
 
 __all__ = [
     "adadelta_update",
@@ -55,6 +81,13 @@ __all__ = [
     "add_forward",
     "avg_pool2d_backward_input",
     "avg_pool2d_forward",
+    "batch_norm_backward_bias",
+    "batch_norm_backward_input",
+    "batch_norm_backward_weight",
+    "batch_norm_eval_backward_input",
+    "batch_norm_eval_forward",
+    "batch_norm_forward",
+    "batch_norm_update",
     "bias2d_forward",
     "concat_backward_input",
     "concat_forward",
@@ -68,12 +101,22 @@ __all__ = [
     "elu_forward",
     "gelu_backward_input",
     "gelu_forward",
+    "group_norm_backward_bias",
+    "group_norm_backward_input",
+    "group_norm_backward_weight",
+    "group_norm_forward",
+    "layer_norm_backward_bias",
+    "layer_norm_backward_input",
+    "layer_norm_backward_weight",
+    "layer_norm_forward",
     "leaky_relu_backward_input",
     "leaky_relu_forward",
     "linear_backward_bias",
     "linear_backward_input",
     "linear_backward_weight",
     "linear_forward",
+    "local_response_norm_backward_input",
+    "local_response_norm_forward",
     "locally_connected2d_backward_bias",
     "locally_connected2d_backward_input",
     "locally_connected2d_backward_weight",
@@ -106,4 +149,7 @@ __all__ = [
     "softsign_forward",
     "tanh_backward_input",
     "tanh_forward",
+    "weight_norm_backward_input",
+    "weight_norm_backward_weight",
+    "weight_norm_forward",
 ]

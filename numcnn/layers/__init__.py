@@ -15,6 +15,7 @@ from .activation import (
     Tanh,
 )
 from .base import Layer, Parameter, no_grad
+from .batch_norm import BatchNorm1d, BatchNorm2d
 from .branches import Concat, Identity, Residual
 from .chain import Chain
 from .conv import Conv2d
@@ -22,14 +23,18 @@ from .conv_transpose import ConvTranspose2d
 from .dropout import Dropout, Dropout2d
 from .linear import Flatten, Linear
 from .locally_connected import LocallyConnected2d
+from .norm import GroupNorm, LayerNorm, LocalResponseNorm
 from .padding import CircularPad2d, ConstantPad2d, ReflectionPad2d, ReplicationPad2d, ZeroPad2d
 from .pool import AvgPool2d, MaxPool2d
+from .weight_norm import remove_weight_norm, weight_norm
 
 __all__ = [
     "ELU",
     "GELU",
     "SELU",
     "AvgPool2d",
+    "BatchNorm1d",
+    "BatchNorm2d",
     "Chain",
     "CircularPad2d",
     "Concat",
@@ -39,10 +44,13 @@ __all__ = [
     "Dropout",
     "Dropout2d",
     "Flatten",
+    "GroupNorm",
     "Identity",
     "Layer",
+    "LayerNorm",
     "LeakyReLU",
     "Linear",
+    "LocalResponseNorm",
     "LocallyConnected2d",
     "LogSoftmax",
     "MaxPool2d",
@@ -59,4 +67,6 @@ __all__ = [
     "Tanh",
     "ZeroPad2d",
     "no_grad",
+    "remove_weight_norm",
+    "weight_norm",
 ]

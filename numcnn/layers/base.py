@@ -281,7 +281,9 @@ class Layer:
 
     def _read(self, name: str) -> np.ndarray:
         values = getattr(self, name)
-        return np.array(self.device.to_host(values.data if name in self._parameters else values))
+        if name in self._parameters:
+            return np.array(self.device.to_host(values.data))
+        return np.array(self.device.to_host(values) if values.dtype.kind == "f" else values)
 
     def _write(self, name: str, values: np.ndarray) -> None:
         if name in self._parameters:

@@ -94,8 +94,7 @@ class Parameter:
     def data(self) -> Any:
         """The values, an array of the parameter's device."""
         if self._data is None:
-            values = self._initialise(generator(self._seed), self.shape)
-            self._data = self.device.to_device(np.asarray(values, self.dtype))
+            self._data = self.device.to_device(self.initial())
         return self._data
 
     @data.setter
@@ -107,6 +106,15 @@ class Parameter:
         if host.shape != self.shape:
             raise ShapeError(f"the parameter has shape {self.shape}, the new values {host.shape}")
         self._data = self.device.to_device(np.array(host, self.dtype))
+
+    @property
+    def drawn(self) -> bool:
+        """Whether the values exist; until then they are `initial`."""
+        return self._data is not None
+
+    def initial(self) -> np.ndarray:
+        """Return the values that follow from the seed, on the host, whatever `data` is by now."""
+        return np.asarray(self._initialise(generator(self._seed), self.shape), self.dtype)
 
     def reseed(self, seed: np.random.SeedSequence) -> None:
         """Forget the values; new ones follow from `seed` alone."""
