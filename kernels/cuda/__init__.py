@@ -14,6 +14,7 @@ from .conv2d import (
 from .dropout import dropout_backward_input, dropout_forward
 from .elu import elu_backward_input, elu_forward
 from .gelu import gelu_backward_input, gelu_forward
+from .hardtanh import hardtanh_backward_input, hardtanh_forward
 from .leaky_relu import leaky_relu_backward_input, leaky_relu_forward
 from .linear import (
     linear_backward_bias,
@@ -23,10 +24,15 @@ from .linear import (
 )
 from .log_softmax import log_softmax_backward_input, log_softmax_forward
 from .max_pool2d import max_pool2d_backward_input, max_pool2d_forward
+from .maxout import maxout_backward_input, maxout_forward
 from .mse import mse_backward_input, mse_forward
 from .nll import nll_backward_input, nll_forward
+from .perceptron import perceptron_backward_input, perceptron_forward
+from .power_sum import power_sum_backward_input, power_sum_forward
+from .prelu import prelu_backward_input, prelu_backward_weight, prelu_forward
 from .relu import relu_backward_input, relu_forward
 from .rmsprop import rmsprop_update
+from .scale import scale_forward
 from .sgd import sgd_update
 from .sigmoid import sigmoid_backward_input, sigmoid_forward
 from .silu import silu_backward_input, silu_forward
@@ -37,6 +43,7 @@ from .softmax_cross_entropy import (
 )
 from .softplus import softplus_backward_input, softplus_forward
 from .softsign import softsign_backward_input, softsign_forward
+from .step import step_backward_input, step_forward
 from .tanh import tanh_backward_input, tanh_forward
 
 __all__ = [
@@ -56,6 +63,8 @@ __all__ = [
     "elu_forward",
     "gelu_backward_input",
     "gelu_forward",
+    "hardtanh_backward_input",
+    "hardtanh_forward",
     "leaky_relu_backward_input",
     "leaky_relu_forward",
     "linear_backward_bias",
@@ -66,13 +75,23 @@ __all__ = [
     "log_softmax_forward",
     "max_pool2d_backward_input",
     "max_pool2d_forward",
+    "maxout_backward_input",
+    "maxout_forward",
     "mse_backward_input",
     "mse_forward",
     "nll_backward_input",
     "nll_forward",
+    "perceptron_backward_input",
+    "perceptron_forward",
+    "power_sum_backward_input",
+    "power_sum_forward",
+    "prelu_backward_input",
+    "prelu_backward_weight",
+    "prelu_forward",
     "relu_backward_input",
     "relu_forward",
     "rmsprop_update",
+    "scale_forward",
     "sgd_update",
     "sigmoid_backward_input",
     "sigmoid_forward",
@@ -86,6 +105,8 @@ __all__ = [
     "softplus_forward",
     "softsign_backward_input",
     "softsign_forward",
+    "step_backward_input",
+    "step_forward",
     "tanh_backward_input",
     "tanh_forward",
 ]

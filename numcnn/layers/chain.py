@@ -11,21 +11,31 @@ __all__ = ["Chain"]
 
 WIDTHS = {"Conv2d": ("in_channels", "out_channels"), "Linear": ("in_features", "out_features")}
 PASS_ON = {
+    "AlphaDropout",
     "AvgPool2d",
     "Dropout",
+    "Dropout1d",
     "Dropout2d",
+    "Dropout3d",
     "ELU",
     "GELU",
+    "GaussianDropout",
+    "GaussianNoise",
+    "Hardtanh",
     "LeakyReLU",
+    "LogSigmoid",
     "LogSoftmax",
     "MaxPool2d",
+    "PReLU",
     "ReLU",
+    "ReLU6",
     "SELU",
     "SiLU",
     "Sigmoid",
     "Softmax",
     "Softplus",
     "Softsign",
+    "Step",
     "Tanh",
 }
 
