@@ -438,6 +438,6 @@ def test_every_layer_and_loss_of_numcnn_is_among_the_cases():
     checked |= {type(loss) for loss, _, _ in LOSSES.values()}
     checked |= {
         Step,  # its gradient is 0, which shows nothing: tests/test_acts.py
-        PerceptronLoss,  # takes targets of its own: tests/test_perceptron_acts.py
+        PerceptronLoss,  # takes targets of its own: tests/test_acts_perceptron.py
     }
     assert kinds - checked == set()

@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 from checks_cuda import Out, both_dtypes, check, integers, random, run_cuda, run_reference
 
+import numcnn
+from numcnn import L1, L2, SGD, PerceptronLoss, Sequential
+
 # the simulator computes with NumPy's numbers, which warn of inf - inf
 pytestmark = [
     pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning"),
@@ -116,3 +119,77 @@ def test_perceptron(low, size, dtype):
     check("perceptron_forward", pred, target, low, Out(size, dtype), exact=True)
     arguments = (pred, target, low, dlosses)
     check("perceptron_backward_input", *arguments, Out(size, dtype), exact=True)
+
+
+# ------------------------------------------------------------- what is made of them, on the device
+
+
+@pytest.mark.parametrize(
+    ("make", "shape"),
+    [
+        (lambda: numcnn.PReLU(), (3, 4)),
+        (lambda: numcnn.PReLU(4), (3, 4, 2)),
+        (lambda: numcnn.Step(), (3, 4)),
+        (lambda: numcnn.Maxout(4, 2, 3), (2, 3, 4)),
+        (lambda: numcnn.Maxout(4, 2, 3, bias=False), (3, 4)),
+        (lambda: numcnn.ReLU6(), (3, 4)),
+        (lambda: numcnn.LogSigmoid(), (3, 4)),
+        (lambda: numcnn.Dropout1d(0.5), (3, 4, 2)),
+        (lambda: numcnn.Dropout3d(0.5), (3, 4, 2, 1, 2)),
+        (lambda: numcnn.AlphaDropout(0.5), (3, 4)),
+        (lambda: numcnn.GaussianDropout(0.5), (3, 4)),
+        (lambda: numcnn.GaussianNoise(0.5), (3, 4)),
+    ],
+)
+def test_layers_give_on_the_device_what_they_give_on_the_host(make, shape):
+    """Sums of at most 12 products of size 10: 1e-12 is far above rounding, far below mistakes."""
+    results = []
+    for name in ("reference", "cuda"):
+        layer = make().to(name, "float64")
+        layer.reseed(3)
+        device = layer.device
+        y = layer(device.to_device(random(np.float64, *shape)))
+        dx = layer.backward(device.to_device(random(np.float64, *y.shape, seed=1)))
+        arrays = [y, dx, *(p.grad for p in layer.parameters())]
+        results.append([device.to_host(array) for array in arrays])
+    for want, got in zip(*results, strict=True):
+        np.testing.assert_allclose(got, want, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("penalty", [L1(0.1), L2(0.1, biases=True)], ids=repr)
+def test_fit_with_a_penalty_and_clipped_gradients(penalty):
+    x, y = random(np.float64, 6, 4), np.arange(6) % 3
+    ends = []
+    for device in ("reference", "cuda"):
+        model = Sequential(numcnn.Linear(4, 3), device=device, dtype="float64", seed=1)
+        optimizer = SGD(model.parameters(), 0.1)
+        history = model.fit(
+            x,
+            y,
+            batch_size=4,
+            optimizer=optimizer,
+            penalty=penalty,
+            clip_norm=0.2,
+            verbose=False,
+        )
+        ends.append([*model.state_dict().values(), history["penalty"], history["loss"]])
+    for want, got in zip(*ends, strict=True):
+        np.testing.assert_allclose(got, want, rtol=0, atol=1e-12)
+
+
+def test_clipping_to_a_value_and_the_perceptron():
+    pred, target = random(np.float64, 3, 2), np.sign(random(np.float64, 3, 2, seed=1))
+    results = []
+    for name in ("reference", "cuda"):
+        layer = numcnn.Linear(4, 2).to(name, "float64")
+        layer.reseed(1)
+        device = layer.device
+        loss = PerceptronLoss("sum").to(name)
+        value = loss(device.to_device(pred), device.to_device(target))
+        layer(device.to_device(random(np.float64, 3, 4)))
+        layer.backward(loss.backward())
+        numcnn.clip_grad_value(layer.parameters(), 0.5)
+        results.append([value, *(device.to_host(p.grad) for p in layer.parameters())])
+    for want, got in zip(*results, strict=True):
+        np.testing.assert_allclose(got, want, rtol=0, atol=1e-12)
+    assert np.abs(results[1][1]).max() == 0.5
