@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from .layers import Dropout, Layer
+from .layers import Layer
+from .layers.dropout import RandomLayer
 from .losses import Loss
 
 __all__ = ["GradcheckReport", "Verdict", "gradcheck"]
@@ -116,7 +117,7 @@ class _Subject:
         self.masks = []
         self.arrays: dict[str, np.ndarray] = {"x": x}
         if isinstance(subject, Layer):
-            self.masks = [(m, m.calls) for m in subject.layers() if isinstance(m, Dropout)]
+            self.masks = [(m, m.calls) for m in subject.layers() if isinstance(m, RandomLayer)]
             self.arrays |= {name: p.data for name, p in subject.named_parameters()}
         self.upstream = self.rng.standard_normal(np.shape(self.output()))
 

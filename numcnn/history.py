@@ -17,7 +17,7 @@ class History:
     ----------
     epochs : list of dict
         One per epoch: ``epoch`` (from 1), ``loss``, ``seconds``, ``images_per_s``, and where
-        they apply ``accuracy``, ``val_loss``, ``val_accuracy``.
+        they apply ``accuracy``, ``penalty``, ``val_loss``, ``val_accuracy``.
     batch_losses : list of float
         The loss of every step, in order.
 

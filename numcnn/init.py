@@ -5,7 +5,10 @@ Each function fills a `Parameter` (or anything with ``shape``, ``dtype`` and a s
 seed that `manual_seed` sets.
 
 Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural networks",
-2010 (Xavier); He, Zhang, Ren and Sun, "Delving deep into rectifiers", 2015 (Kaiming).
+2010 (Xavier); He, Zhang, Ren and Sun, "Delving deep into rectifiers", 2015 (Kaiming); Saxe,
+McClelland and Ganguli, "Exact solutions to the nonlinear dynamics of learning in deep linear
+neural networks", 2014 (orthogonal); Martens, "Deep learning via Hessian-free optimization", 2010
+(sparse).
 """
 
 from __future__ import annotations
@@ -19,12 +22,17 @@ import numpy as np
 __all__ = [
     "calculate_gain",
     "constant_",
+    "dirac_",
+    "eye_",
     "fans",
     "kaiming_normal_",
     "kaiming_uniform_",
     "manual_seed",
     "normal_",
     "ones_",
+    "orthogonal_",
+    "sparse_",
+    "trunc_normal_",
     "uniform_",
     "xavier_normal_",
     "xavier_uniform_",
@@ -65,6 +73,17 @@ class Uniform:
         return rng.uniform(-self.bound, self.bound, shape)
 
 
+class Constant:
+    """Gives one number; an object for the same reason."""
+
+    def __init__(self, value: float) -> None:
+        self.value = value
+
+    def __call__(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        """Return an array of `shape`, float64."""
+        return np.full(shape, self.value)
+
+
 def generator(seed: np.random.SeedSequence) -> np.random.Generator:
     """Return the counter-based generator (Philox) of a seed."""
     return np.random.Generator(np.random.Philox(seed))
@@ -87,11 +106,21 @@ def fans(shape: tuple[int, ...]) -> tuple[int, int]:
     return shape[1] * taps, shape[0] * taps
 
 
+LINEAR = (
+    "linear",
+    "conv1d",
+    "conv2d",
+    "conv3d",
+    "conv_transpose1d",
+    "conv_transpose2d",
+    "conv_transpose3d",
+)
+
+
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     """Return the factor by which a nonlinearity shrinks its input's spread (torch's table)."""
     table = {
-        "linear": 1.0,
-        "conv2d": 1.0,
+        **dict.fromkeys(LINEAR, 1.0),
         "sigmoid": 1.0,
         "tanh": 5 / 3,
         "relu": math.sqrt(2),
@@ -143,6 +172,111 @@ def zeros_(p: Any) -> Any:
 def ones_(p: Any) -> Any:
     """Fill with ones."""
     return constant_(p, 1.0)
+
+
+def eye_(p: Any) -> Any:
+    """Fill a weight of two axes with the identity: outputs are inputs, as many as there are."""
+    _need_axes(p.shape, (2,), "eye_")
+    p.data = np.eye(*p.shape, dtype=p.dtype)
+    return p
+
+
+def dirac_(p: Any, groups: int = 1) -> Any:
+    """Fill a convolution's weight so that each filter passes on its own channel, unchanged.
+
+    Parameters
+    ----------
+    p : Parameter, shape (out, in / groups, ...)
+        With one, two or three axes of taps; the middle one gets the 1, the others 0. Filters
+        beyond the number of channels (of a group) are 0.
+    groups : int
+        Of the convolution.
+    """
+    _need_axes(p.shape, (3, 4, 5), "dirac_")
+    filters = p.shape[0] // groups
+    if filters * groups != p.shape[0]:
+        raise ValueError(f"{p.shape[0]} filters can't be divided into {groups} groups")
+    values = np.zeros(p.shape, p.dtype)
+    middle = tuple(size // 2 for size in p.shape[2:])
+    for group in range(groups):
+        for c in range(min(filters, p.shape[1])):
+            values[group * filters + c, c][middle] = 1
+    p.data = values
+    return p
+
+
+def orthogonal_(p: Any, gain: float = 1.0, rng: np.random.Generator | None = None) -> Any:
+    """Fill so that the rows, each seen as a vector, are orthogonal and of length `gain`.
+
+    With more rows than columns it is the columns. Evenly distributed over all such matrices:
+    the QR decomposition of normal numbers, its signs chosen so that R's diagonal is positive
+    (Mezzadri, "How to generate random matrices from the classical compact groups", 2007).
+    """
+    if len(p.shape) < 2:
+        raise ValueError(f"orthogonal_ needs a weight of two axes or more, got {p.shape}")
+    rows, columns = p.shape[0], math.prod(p.shape[1:])
+    q, r = np.linalg.qr(_rng(rng).standard_normal((max(rows, columns), min(rows, columns))))
+    q *= np.where(np.diagonal(r) < 0, -gain, gain)
+    p.data = (q if rows >= columns else q.T).reshape(p.shape).astype(p.dtype)
+    return p
+
+
+def sparse_(
+    p: Any, sparsity: float, std: float = 0.01, rng: np.random.Generator | None = None
+) -> Any:
+    """Fill from a normal distribution, and set a share of each column to 0.
+
+    Parameters
+    ----------
+    p : Parameter, shape (rows, columns)
+    sparsity : float
+        The share, from 0 to 1; of each column ``ceil(sparsity * rows)`` numbers are 0.
+    std : float
+        Standard deviation of the others.
+    rng : numpy.random.Generator, optional
+    """
+    _need_axes(p.shape, (2,), "sparse_")
+    if not 0 <= sparsity <= 1:
+        raise ValueError(f"sparsity is a share, between 0 and 1; got {sparsity}")
+    rng = _rng(rng)
+    values = rng.normal(0.0, std, p.shape)
+    zeros = math.ceil(sparsity * p.shape[0])
+    for column in range(p.shape[1]):
+        values[rng.permutation(p.shape[0])[:zeros], column] = 0
+    p.data = values.astype(p.dtype)
+    return p
+
+
+def trunc_normal_(
+    p: Any,
+    mean: float = 0.0,
+    std: float = 1.0,
+    a: float = -2.0,
+    b: float = 2.0,
+    rng: np.random.Generator | None = None,
+) -> Any:
+    """Fill from the normal distribution, without the numbers outside of [a, b].
+
+    Its distribution function is turned around, in logarithms, which keeps the tails exact.
+    """
+    from scipy.special import log_ndtr, ndtri_exp
+
+    if not a < b or not std > 0:
+        raise ValueError(f"a must be below b and std above 0, got a={a}, b={b}, std={std}")
+    low, high = (a - mean) / std, (b - mean) / std
+    sign = -1 if low > 0 else 1  # the lower tail is the one that logarithms hold exactly
+    low, high = sorted((sign * low, sign * high))
+    u = _rng(rng).uniform(0.0, 1.0, p.shape)
+    with np.errstate(divide="ignore"):  # u may be 0, whose logarithm is right here
+        logs = np.logaddexp(log_ndtr(high) + np.log(u), log_ndtr(low) + np.log1p(-u))
+    p.data = np.clip(mean + std * sign * ndtri_exp(logs), a, b).astype(p.dtype)
+    return p
+
+
+def _need_axes(shape: tuple[int, ...], counts: tuple[int, ...], who: str) -> None:
+    if len(shape) not in counts:
+        wanted = " or ".join(map(str, counts))
+        raise ValueError(f"{who} needs a weight of {wanted} axes, got shape {shape}")
 
 
 def xavier_uniform_(p: Any, gain: float = 1.0, rng: np.random.Generator | None = None) -> Any:

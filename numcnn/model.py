@@ -17,6 +17,7 @@ from .layers import Chain, Layer
 from .layers.parameter import as_dtype
 from .losses import Loss, as_loss
 from .optim import SGD, Adadelta, Adagrad, Adam, AdamW, Optimizer, RMSprop
+from .regularization import Penalty
 from .shapes import as_count
 from .summary import Summary, summarize
 from .training import Evaluation
@@ -106,6 +107,8 @@ class Sequential(Chain):
         shuffle: bool = True,
         verbose: bool = True,
         scheduler: Callable[[Optimizer, int], Any] | None = None,
+        penalty: Penalty | None = None,
+        clip_norm: float | None = None,
     ) -> History:
         """Train the network.
 
@@ -134,6 +137,12 @@ class Sequential(Chain):
         scheduler : callable, optional
             ``scheduler(optimizer, total_steps)`` returns an object whose ``step()`` is called
             after each step of the optimizer: ``lambda o, n: OneCycleLR(o, 0.003, n)``.
+        penalty : Penalty, optional
+            Added to what is minimised: ``L2(1e-4)``. The history keeps it beside the loss, as
+            ``"penalty"``; the loss stays that of the data.
+        clip_norm : float, optional
+            Shrink each step's gradients to this norm at most, the penalty's included
+            (`clip_grad_norm`).
 
         Returns
         -------
@@ -145,6 +154,10 @@ class Sequential(Chain):
             Before the first step, if data, network and loss don't fit together.
         """
         epochs = as_count(epochs, "epochs")
+        if penalty is not None and not isinstance(penalty, Penalty):
+            raise TypeError(f"penalty must be a Penalty such as L2(1e-4), got {penalty!r}")
+        if clip_norm is not None and not clip_norm > 0:
+            raise ValueError(f"clip_norm must be above 0, got {clip_norm}")
         loss = as_loss(loss)
         if isinstance(x, DataLoader):
             if y is not None:
@@ -171,7 +184,17 @@ class Sequential(Chain):
             optimizer = optimizer(self.parameters())
         schedule = None if scheduler is None else scheduler(optimizer, epochs * len(loader))
         return training.fit(
-            self, loader, loss, optimizer, epochs, validation_data, callbacks, verbose, schedule
+            self,
+            loader,
+            loss,
+            optimizer,
+            epochs,
+            validation_data,
+            callbacks,
+            verbose,
+            schedule,
+            penalty,
+            clip_norm,
         )
 
     def evaluate(

@@ -91,6 +91,8 @@ class TrainingProgress:
 def describe(figures: dict[str, Any]) -> str:
     """Return the figures of an epoch as a short text."""
     parts = [f"loss {figures['loss']:.4f}"]
+    if "penalty" in figures:
+        parts.append(f"penalty {figures['penalty']:.4f}")
     if "accuracy" in figures:
         parts.append(f"accuracy {figures['accuracy']:.1%}")
     if "val_loss" in figures:

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .clipping import clip_grad_norm
 from .data.loader import DataLoader
 from .history import History
 from .layers import Chain, Layer, LogSoftmax, Softmax, no_grad
@@ -26,8 +27,18 @@ from .layers.parameter import refuse_masked
 from .losses import CrossEntropyLoss, Loss, NLLLoss, check_labels
 from .optim import Optimizer
 from .progress import TrainingProgress
+from .regularization import Penalty
 
 __all__ = ["Evaluation", "evaluate", "fit", "predict", "without_input_gradient"]
+
+
+class Movers(NamedTuple):
+    """What moves the weights once a batch's loss is known; each but the optimizer may be None."""
+
+    optimizer: Optimizer
+    scheduler: Any = None
+    penalty: Penalty | None = None
+    clip_norm: float | None = None
 
 
 class Evaluation(NamedTuple):
@@ -129,17 +140,20 @@ def fit(
     callbacks: Iterable[Callable[[int, dict[str, Any]], Any]] = (),
     verbose: bool = True,
     scheduler: Any = None,
+    penalty: Penalty | None = None,
+    clip_norm: float | None = None,
 ) -> History:
     """Train `model`; `numcnn.Sequential.fit` describes the arguments."""
     check_loss_fits(model, loss)
     loss.to(model.device.name)
     history = History()
     callbacks = list(callbacks)
+    movers = Movers(optimizer, scheduler, penalty, clip_norm)
     progress = TrainingProgress(epochs, len(loader), verbose)
     with _mode(model, True), without_input_gradient(model), progress:
         for epoch in range(epochs):
             progress.start_epoch(epoch)
-            figures = _epoch(model, loader, loss, (optimizer, scheduler), history, progress, epoch)
+            figures = _epoch(model, loader, loss, movers, history, progress, epoch)
             if validation_data is not None:
                 result = evaluate(model, *validation_data, loss=loss)
                 figures["val_loss"] = result.loss
@@ -156,16 +170,15 @@ def _epoch(
     model: Layer,
     loader: DataLoader,
     loss: Loss,
-    movers: tuple[Optimizer, Any],
+    movers: Movers,
     history: History,
     progress: TrainingProgress,
     epoch: int,
 ) -> dict[str, Any]:
     """Run one epoch and return its figures."""
     started = time.perf_counter()
-    optimizer, scheduler = movers
     seen = hits = 0
-    total = 0.0
+    total = penalties = 0.0
     figures: dict[str, Any] = {}
     for batch, (xb, yb) in enumerate(loader, start=1):
         scores = model.forward(to_device(model, xb))
@@ -178,21 +191,35 @@ def _epoch(
                 stacklevel=4,
             )
         model.backward(loss.backward())
-        optimizer.step()
-        optimizer.zero_grad()
-        if scheduler is not None:
-            scheduler.step()
+        penalties += _move(model, movers) * len(xb)
         history.batch_losses.append(value)
         seen += len(xb)
         total += value * len(xb)
         seconds = time.perf_counter() - started
         figures = {"epoch": epoch + 1, "loss": total / seen}
+        if movers.penalty is not None:
+            figures["penalty"] = penalties / seen
         if loss.takes_labels:
             hits += count_hits(model.device.to_host(scores), yb)
             figures["accuracy"] = hits / math.prod((seen, *yb.shape[1:]))
         figures |= {"seconds": seconds, "images_per_s": seen / seconds}
         progress.update(epoch, batch, figures)
     return figures
+
+
+def _move(model: Layer, movers: Movers) -> float:
+    """Take one step along the gradients that are there; return the penalty before it."""
+    value = 0.0
+    if movers.penalty is not None:
+        value = movers.penalty(model)
+        movers.penalty.backward()
+    if movers.clip_norm is not None:
+        clip_grad_norm(model.parameters(), movers.clip_norm)
+    movers.optimizer.step()
+    movers.optimizer.zero_grad()
+    if movers.scheduler is not None:
+        movers.scheduler.step()
+    return value
 
 
 def evaluate(model: Layer, x: Any, y: Any, loss: Loss, batch_size: int = 256) -> Evaluation:

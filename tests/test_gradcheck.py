@@ -9,6 +9,7 @@ from numcnn import (
     ELU,
     GELU,
     SELU,
+    AlphaDropout,
     AvgPool2d,
     CircularPad2d,
     Concat,
@@ -17,18 +18,28 @@ from numcnn import (
     ConvTranspose2d,
     CrossEntropyLoss,
     Dropout,
+    Dropout1d,
     Dropout2d,
+    Dropout3d,
     Flatten,
+    GaussianDropout,
+    GaussianNoise,
+    Hardtanh,
     Identity,
     LeakyReLU,
     Linear,
     LocallyConnected2d,
+    LogSigmoid,
     LogSoftmax,
+    Maxout,
     MaxPool2d,
     MSELoss,
     NLLLoss,
+    PerceptronLoss,
+    PReLU,
     ReflectionPad2d,
     ReLU,
+    ReLU6,
     ReplicationPad2d,
     Residual,
     Sequential,
@@ -37,6 +48,7 @@ from numcnn import (
     Softmax,
     Softplus,
     Softsign,
+    Step,
     Tanh,
     ZeroPad2d,
     gradcheck,
@@ -156,6 +168,18 @@ LAYERS = {
     "log-softmax": (lambda: LogSoftmax(dim=1), (2, 4, 3)),
     "dropout": (lambda: Dropout(0.4), (4, 6)),
     "dropout2d": (lambda: Dropout2d(0.4), (3, 4, 2, 2)),
+    "dropout1d": (lambda: Dropout1d(0.4), (3, 4, 2)),
+    "dropout3d": (lambda: Dropout3d(0.4), (2, 5, 2, 1, 2)),
+    "alpha-dropout": (lambda: AlphaDropout(0.4), (4, 6)),
+    "gaussian-dropout": (lambda: GaussianDropout(0.4), (4, 6)),
+    "gaussian-noise": (lambda: GaussianNoise(0.5), (4, 6)),
+    "prelu": (PReLU, (3, 5)),
+    "prelu-channels": (lambda: PReLU(4, 0.6), (2, 4, 2, 3)),
+    "maxout": (lambda: Maxout(4, 3, 2), (3, 4)),
+    "maxout-rows": (lambda: Maxout(4, 2, 3, bias=False), (2, 3, 4)),
+    "hardtanh": (lambda: Hardtanh(-1.5, 0.5), (3, 5)),
+    "relu6": (ReLU6, (3, 5)),
+    "log-sigmoid": (LogSigmoid, (3, 5)),
     "network": (network, (2, 1, 4, 6)),
 }
 
@@ -470,4 +494,8 @@ def test_every_layer_and_loss_of_numcnn_is_among_the_cases():
     kinds -= {numcnn.Layer, Loss}
     checked = {type(make()) for make, _ in LAYERS.values()}
     checked |= {type(loss) for loss, _, _ in LOSSES.values()}
+    checked |= {
+        Step,  # its gradient is 0, which shows nothing: tests/test_acts.py
+        PerceptronLoss,  # takes targets of its own: tests/test_acts_perceptron.py
+    }
     assert kinds - checked == set()

@@ -768,7 +768,21 @@ LAYERS = [
     "Sigmoid",
     "Softmax",
     "Tanh",
+    "AlphaDropout",
+    "Dropout1d",
+    "Dropout3d",
+    "Hardtanh",
+    "LogSigmoid",
+    "PReLU",
+    "ReLU6",
 ]
+# what PyTorch doesn't have
+OWN = {
+    "GaussianDropout",
+    "GaussianNoise",
+    "Maxout",
+    "Step",
+}
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -798,3 +812,4 @@ def test_every_layer_is_compared():
     assert exported - {"Layer", "Chain", "Concat", "Residual"} == set(LAYERS)
     not_in_pytorch = {"LocallyConnected2d"}
     assert exported - {"Layer", "Chain"} - not_in_pytorch == set(LAYERS)
+    assert exported - {"Layer", "Chain"} - OWN == set(LAYERS)

@@ -30,6 +30,7 @@ from .group_norm import (
     group_norm_backward_weight,
     group_norm_forward,
 )
+from .hardtanh import hardtanh_backward_input, hardtanh_forward
 from .layer_norm import (
     layer_norm_backward_bias,
     layer_norm_backward_input,
@@ -52,11 +53,16 @@ from .locally_connected2d import (
 )
 from .log_softmax import log_softmax_backward_input, log_softmax_forward
 from .max_pool2d import max_pool2d_backward_input, max_pool2d_forward
+from .maxout import maxout_backward_input, maxout_forward
 from .mse import mse_backward_input, mse_forward
 from .nll import nll_backward_input, nll_forward
 from .pad2d import pad2d_backward_input, pad2d_forward
+from .perceptron import perceptron_backward_input, perceptron_forward
+from .power_sum import power_sum_backward_input, power_sum_forward
+from .prelu import prelu_backward_input, prelu_backward_weight, prelu_forward
 from .relu import relu_backward_input, relu_forward
 from .rmsprop import rmsprop_update
+from .scale import scale_forward
 from .sgd import sgd_update
 from .sigmoid import sigmoid_backward_input, sigmoid_forward
 from .silu import silu_backward_input, silu_forward
@@ -67,6 +73,7 @@ from .softmax_cross_entropy import (
 )
 from .softplus import softplus_backward_input, softplus_forward
 from .softsign import softsign_backward_input, softsign_forward
+from .step import step_backward_input, step_forward
 from .tanh import tanh_backward_input, tanh_forward
 from .weight_norm import (
     weight_norm_backward_input,
@@ -105,6 +112,8 @@ __all__ = [
     "group_norm_backward_input",
     "group_norm_backward_weight",
     "group_norm_forward",
+    "hardtanh_backward_input",
+    "hardtanh_forward",
     "layer_norm_backward_bias",
     "layer_norm_backward_input",
     "layer_norm_backward_weight",
@@ -125,15 +134,25 @@ __all__ = [
     "log_softmax_forward",
     "max_pool2d_backward_input",
     "max_pool2d_forward",
+    "maxout_backward_input",
+    "maxout_forward",
     "mse_backward_input",
     "mse_forward",
     "nll_backward_input",
     "nll_forward",
     "pad2d_backward_input",
     "pad2d_forward",
+    "perceptron_backward_input",
+    "perceptron_forward",
+    "power_sum_backward_input",
+    "power_sum_forward",
+    "prelu_backward_input",
+    "prelu_backward_weight",
+    "prelu_forward",
     "relu_backward_input",
     "relu_forward",
     "rmsprop_update",
+    "scale_forward",
     "sgd_update",
     "sigmoid_backward_input",
     "sigmoid_forward",
@@ -147,6 +166,8 @@ __all__ = [
     "softplus_forward",
     "softsign_backward_input",
     "softsign_forward",
+    "step_backward_input",
+    "step_forward",
     "tanh_backward_input",
     "tanh_forward",
     "weight_norm_backward_input",

@@ -4,9 +4,12 @@ from .activation import (
     ELU,
     GELU,
     SELU,
+    Hardtanh,
     LeakyReLU,
+    LogSigmoid,
     LogSoftmax,
     ReLU,
+    ReLU6,
     Sigmoid,
     SiLU,
     Softmax,
@@ -20,18 +23,28 @@ from .branches import Concat, Identity, Residual
 from .chain import Chain
 from .conv import Conv2d
 from .conv_transpose import ConvTranspose2d
-from .dropout import Dropout, Dropout2d
+from .dropout import (
+    AlphaDropout,
+    Dropout,
+    Dropout1d,
+    Dropout2d,
+    Dropout3d,
+    GaussianDropout,
+    GaussianNoise,
+)
 from .linear import Flatten, Linear
 from .locally_connected import LocallyConnected2d
 from .norm import GroupNorm, LayerNorm, LocalResponseNorm
 from .padding import CircularPad2d, ConstantPad2d, ReflectionPad2d, ReplicationPad2d, ZeroPad2d
 from .pool import AvgPool2d, MaxPool2d
+from .units import Maxout, PReLU, Step
 from .weight_norm import remove_weight_norm, weight_norm
 
 __all__ = [
     "ELU",
     "GELU",
     "SELU",
+    "AlphaDropout",
     "AvgPool2d",
     "BatchNorm1d",
     "BatchNorm2d",
@@ -42,9 +55,14 @@ __all__ = [
     "Conv2d",
     "ConvTranspose2d",
     "Dropout",
+    "Dropout1d",
     "Dropout2d",
+    "Dropout3d",
     "Flatten",
+    "GaussianDropout",
+    "GaussianNoise",
     "GroupNorm",
+    "Hardtanh",
     "Identity",
     "Layer",
     "LayerNorm",
@@ -52,10 +70,14 @@ __all__ = [
     "Linear",
     "LocalResponseNorm",
     "LocallyConnected2d",
+    "LogSigmoid",
     "LogSoftmax",
     "MaxPool2d",
+    "Maxout",
+    "PReLU",
     "Parameter",
     "ReLU",
+    "ReLU6",
     "ReflectionPad2d",
     "ReplicationPad2d",
     "Residual",
@@ -64,6 +86,7 @@ __all__ = [
     "Softmax",
     "Softplus",
     "Softsign",
+    "Step",
     "Tanh",
     "ZeroPad2d",
     "no_grad",

@@ -12,9 +12,12 @@ __all__ = [
     "ELU",
     "GELU",
     "SELU",
+    "Hardtanh",
     "LeakyReLU",
+    "LogSigmoid",
     "LogSoftmax",
     "ReLU",
+    "ReLU6",
     "SiLU",
     "Sigmoid",
     "Softmax",
@@ -243,6 +246,70 @@ class Softsign(_Elementwise):
 
     op = "softsign"
     slope_of_input = True
+
+
+class LogSigmoid(_Elementwise):
+    """Logarithm of the logistic sigmoid, ``-log(1 + exp(-x))``, without loss of precision."""
+
+    op = "softplus"  # softplus with beta = -1 is this very function
+    slope_of_input = True
+
+    def _numbers(self) -> tuple[float, ...]:
+        return -1.0, math.inf
+
+
+class Hardtanh(_Elementwise):
+    """x between two limits, the nearer limit outside; slope 0 at the limits and beyond.
+
+    Collobert, "Large scale machine learning", 2004.
+
+    Parameters
+    ----------
+    min_val, max_val : float
+        The limits; the second must be above the first.
+    inplace : bool
+        Accepted for PyTorch's sake. The input is never overwritten.
+
+    Raises
+    ------
+    ValueError
+        If `max_val` isn't above `min_val`.
+    """
+
+    op = "hardtanh"
+    slope_of_input = True
+
+    def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
+        super().__init__()
+        if not min_val < max_val:
+            raise ValueError(f"max_val must be above min_val, got {min_val} to {max_val}")
+        self.min_val, self.max_val = float(min_val), float(max_val)
+
+    def extra_repr(self) -> str:
+        """Return the limits."""
+        return f"min_val={self.min_val:g}, max_val={self.max_val:g}"
+
+    def _numbers(self) -> tuple[float, ...]:
+        return self.min_val, self.max_val
+
+
+class ReLU6(Hardtanh):
+    """ReLU that stops at 6: ``min(max(x, 0), 6)``.
+
+    Krizhevsky, "Convolutional deep belief networks on CIFAR-10", 2010.
+
+    Parameters
+    ----------
+    inplace : bool
+        Accepted for PyTorch's sake. The input is never overwritten.
+    """
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__(0.0, 6.0)
+
+    def extra_repr(self) -> str:
+        """Return nothing: the limits are in the name."""
+        return ""
 
 
 class _AlongAxis(Layer):

@@ -1,4 +1,4 @@
-"""Dropout: switch off random parts of the input while training."""
+"""Dropout and noise: disturb the input at random while training."""
 
 from __future__ import annotations
 
@@ -8,13 +8,51 @@ from typing import Any
 import numpy as np
 
 from ..init import next_seed
+from ..shapes import ShapeError
+from .activation import SELU
 from .base import Layer, Shape
 from .conv import need_pictures
 
-__all__ = ["Dropout", "Dropout2d"]
+__all__ = [
+    "AlphaDropout",
+    "Dropout",
+    "Dropout1d",
+    "Dropout2d",
+    "Dropout3d",
+    "GaussianDropout",
+    "GaussianNoise",
+    "RandomLayer",
+]
 
 
-class Dropout(Layer):
+class RandomLayer(Layer):
+    """Base class of layers that draw random numbers in each forward pass.
+
+    Attributes
+    ----------
+    calls : int
+        Drawings so far. What is drawn depends on the seed and this number alone, so setting it
+        back repeats a drawing.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+        self._seed = next_seed()
+
+    def _reseed_own(self, root: np.random.SeedSequence) -> None:
+        self._seed = root.spawn(1)[0]
+        self.calls = 0
+
+    def _draw(self) -> np.random.Generator:
+        """Return the generator of this call; the next call gets another."""
+        key = self._seed.generate_state(2, np.uint64)
+        draw = np.random.Generator(np.random.Philox(key=key, counter=self.calls << 192))
+        self.calls += 1
+        return draw
+
+
+class Dropout(RandomLayer):
     """Set each number to 0 with probability `p` while training; do nothing in evaluation.
 
     What is kept is divided by 1 - p, so the expected output is the input ("inverted" dropout;
@@ -40,16 +78,10 @@ class Dropout(Layer):
         if not 0 <= p <= 1:
             raise ValueError(f"p is a probability, between 0 and 1; got {p}")
         self.p = float(p)
-        self.calls = 0
-        self._seed = next_seed()
 
     def extra_repr(self) -> str:
         """Return the probability."""
         return f"p={self.p:g}"
-
-    def _reseed_own(self, root: np.random.SeedSequence) -> None:
-        self._seed = root.spawn(1)[0]
-        self.calls = 0
 
     def _rows(self, shape: Shape) -> tuple[int, int]:
         """Return (things kept or dropped as a whole, numbers in each)."""
@@ -59,12 +91,16 @@ class Dropout(Layer):
         if not self.training or self.p == 0:
             self.save_for_backward(None, x)
             return x
-        rows = self._rows(tuple(x.shape))
-        key = self._seed.generate_state(2, np.uint64)
-        draw = np.random.Generator(np.random.Philox(key=key, counter=self.calls << 192))
-        self.calls += 1
+        return self._disturb(x, self._rows(tuple(x.shape)), self._draw())
+
+    def _disturb(self, x: Any, rows: tuple[int, int], draw: np.random.Generator) -> Any:
+        """Return what becomes of `x` while training."""
         keep = draw.random(rows[0]) >= self.p
-        mask = self.device.to_device((keep / max(1 - self.p, 1e-30)).astype(x.dtype))
+        return self._multiply(x, rows, keep / max(1 - self.p, 1e-30))
+
+    def _multiply(self, x: Any, rows: tuple[int, int], factors: np.ndarray) -> Any:
+        """Return `x` with each row multiplied by its factor; the gradient will be, too."""
+        mask = self.device.to_device(factors.astype(x.dtype))
         y = self.device.empty(tuple(x.shape), x.dtype)
         self.kernels.dropout_forward(x.reshape(*rows), mask, y.reshape(*rows))
         self.save_for_backward(mask, rows)
@@ -77,6 +113,28 @@ class Dropout(Layer):
         dx = self.device.empty(tuple(dy.shape), dy.dtype)
         self.kernels.dropout_backward_input(dy.reshape(*rows), mask, dx.reshape(*rows))
         return dx
+
+
+class Dropout1d(Dropout):
+    """Drop whole channels of sequences, since neighbouring points say much the same.
+
+    Tompson et al., "Efficient object localization using convolutional networks", 2015.
+
+    Parameters
+    ----------
+    p : float
+        Probability of dropping a channel, from 0 to 1.
+    inplace : bool
+        Accepted for PyTorch's sake. The input is never overwritten.
+    """
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Return `shape`, which must be that of a batch of sequences."""
+        _need_axes(self, shape, "sequences (N, C, L)", 3)
+        return shape
+
+    def _rows(self, shape: Shape) -> tuple[int, int]:
+        return shape[0] * shape[1], shape[2]
 
 
 class Dropout2d(Dropout):
@@ -99,3 +157,129 @@ class Dropout2d(Dropout):
 
     def _rows(self, shape: Shape) -> tuple[int, int]:
         return shape[0] * shape[1], shape[2] * shape[3]
+
+
+class Dropout3d(Dropout):
+    """Drop whole channels of volumes, since neighbouring points say much the same.
+
+    Tompson et al., "Efficient object localization using convolutional networks", 2015.
+
+    Parameters
+    ----------
+    p : float
+        Probability of dropping a channel, from 0 to 1.
+    inplace : bool
+        Accepted for PyTorch's sake. The input is never overwritten.
+    """
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Return `shape`, which must be that of a batch of volumes."""
+        _need_axes(self, shape, "volumes (N, C, D, H, W)", 5)
+        return shape
+
+    def _rows(self, shape: Shape) -> tuple[int, int]:
+        return shape[0] * shape[1], math.prod(shape[2:])
+
+
+def _need_axes(layer: Layer, shape: Shape, what: str, count: int) -> None:
+    """Raise `ShapeError` unless `shape` has so many axes."""
+    if len(shape) != count:
+        hint = "; one alone needs a batch axis: x[None]" if len(shape) == count - 1 else ""
+        raise ShapeError(
+            f"{layer!r} expects a batch of {what}, {count} axes, got {len(shape)}: {shape}{hint}"
+        )
+
+
+class AlphaDropout(Dropout):
+    """Dropout for `SELU`: what is dropped becomes SELU's lowest value, and mean and variance stay.
+
+    ``y = a x + b`` where x is kept, ``a low + b`` where it is dropped; low = -1.7581 is what SELU
+    comes down to. An input of mean 0 and variance 1 keeps both with
+    ``a = ((1 - p) (1 + p low²))^-½`` and ``b = -a p low``. Klambauer et al., "Self-normalizing
+    neural networks", 2017.
+
+    Parameters
+    ----------
+    p : float
+        Probability of dropping, from 0 to 1; at 1 the output is 0.
+    inplace : bool
+        Accepted for PyTorch's sake. The input is never overwritten.
+    """
+
+    LOW = -SELU.ALPHA * SELU.SCALE
+
+    def _disturb(self, x: Any, rows: tuple[int, int], draw: np.random.Generator) -> Any:
+        keep = draw.random(rows[0]) >= self.p
+        kept = (1 - self.p) * (1 + self.p * self.LOW**2)
+        a = 1 / math.sqrt(kept) if kept else 0.0
+        shift = np.where(keep, 0.0, a * self.LOW) - a * self.p * self.LOW
+        y = self._multiply(x, rows, keep * a)
+        flat = y.reshape(-1)
+        self.kernels.add_forward(flat, self.device.to_device(shift.astype(x.dtype)), flat)
+        return y
+
+
+class GaussianDropout(Dropout):
+    """Multiply each number by one from the normal distribution of mean 1 and variance p / (1 - p).
+
+    These are the mean and the variance of Dropout's own factors (Srivastava et al., 2014,
+    section 10). Does nothing in evaluation.
+
+    Parameters
+    ----------
+    p : float
+        From 0 to below 1; as much noise as `Dropout` makes with this probability.
+
+    Raises
+    ------
+    ValueError
+        If `p` is outside.
+    """
+
+    def __init__(self, p: float = 0.5) -> None:
+        if p == 1:
+            raise ValueError("p must be below 1: the variance p / (1 - p) would be infinite")
+        super().__init__(p)
+
+    def _disturb(self, x: Any, rows: tuple[int, int], draw: np.random.Generator) -> Any:
+        return self._multiply(x, rows, draw.normal(1.0, math.sqrt(self.p / (1 - self.p)), rows[0]))
+
+
+class GaussianNoise(RandomLayer):
+    """Add noise from a normal distribution while training; do nothing in evaluation.
+
+    For small noise this has the effect of a penalty on the network's slopes (Bishop, "Training
+    with noise is equivalent to Tikhonov regularization", 1995).
+
+    Parameters
+    ----------
+    std : float
+        Standard deviation of the noise, 0 or more.
+
+    Raises
+    ------
+    ValueError
+        If `std` is below 0 or no finite number.
+    """
+
+    def __init__(self, std: float = 0.1) -> None:
+        super().__init__()
+        if not 0 <= std < math.inf:
+            raise ValueError(f"std must be a finite number of 0 or more, got {std}")
+        self.std = float(std)
+
+    def extra_repr(self) -> str:
+        """Return the standard deviation."""
+        return f"std={self.std:g}"
+
+    def _forward(self, x: Any) -> Any:
+        self.save_for_backward(x)
+        if not self.training or self.std == 0:
+            return x
+        noise = self._draw().normal(0.0, self.std, math.prod(x.shape)).astype(x.dtype)
+        y = self.device.empty(tuple(x.shape), x.dtype)
+        self.kernels.add_forward(x.reshape(-1), self.device.to_device(noise), y.reshape(-1))
+        return y
+
+    def _backward(self, dy: Any) -> Any:
+        return dy

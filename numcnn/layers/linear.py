@@ -14,6 +14,26 @@ from .base import Layer, Parameter, Shape
 __all__ = ["Flatten", "Linear"]
 
 
+def need_features(layer: Layer, wanted: int, shape: Shape) -> None:
+    """Raise `ShapeError` unless the last axis of `shape` has `wanted` features."""
+    if not shape or shape[-1] != wanted:
+        hint = ""
+        if len(shape) > 2 and math.prod(shape[1:]) == wanted:
+            sizes = "*".join(map(str, shape[1:]))
+            hint = f"; {sizes} = {wanted}, so put Flatten() before it"
+        elif len(shape) > 2:
+            sizes = "*".join(map(str, shape[1:]))
+            hint = (
+                f"; pictures must be flattened first, which would give "
+                f"{sizes} = {math.prod(shape[1:])} features"
+            )
+        got = f"{shape[-1]}" if shape else "a single number"
+        raise ShapeError(
+            f"{layer!r} expects {wanted} features (last axis), got {got}: "
+            f"input of shape {shape}{hint}"
+        )
+
+
 class Linear(Layer):
     """Fully connected layer, ``y = x Wᵀ + b``, on the last axis of the input.
 
@@ -56,22 +76,7 @@ class Linear(Layer):
 
     def output_shape(self, shape: Shape) -> Shape:
         """Return (..., out_features) for an input of `shape` (..., in_features)."""
-        if not shape or shape[-1] != self.in_features:
-            hint = ""
-            if len(shape) > 2 and math.prod(shape[1:]) == self.in_features:
-                sizes = "*".join(map(str, shape[1:]))
-                hint = f"; {sizes} = {self.in_features}, so put Flatten() before it"
-            elif len(shape) > 2:
-                sizes = "*".join(map(str, shape[1:]))
-                hint = (
-                    f"; pictures must be flattened first, which would give "
-                    f"{sizes} = {math.prod(shape[1:])} features"
-                )
-            got = f"{shape[-1]}" if shape else "a single number"
-            raise ShapeError(
-                f"{self!r} expects {self.in_features} features (last axis), got {got}: "
-                f"input of shape {shape}{hint}"
-            )
+        need_features(self, self.in_features, shape)
         return (*shape[:-1], self.out_features)
 
     def macs(self, shape: Shape) -> int:
