@@ -3,6 +3,8 @@
 from .adadelta import adadelta_update
 from .adagrad import adagrad_update
 from .adam import adam_update
+from .adaptive_avg_pool2d import adaptive_avg_pool2d_backward_input, adaptive_avg_pool2d_forward
+from .adaptive_max_pool2d import adaptive_max_pool2d_backward_input, adaptive_max_pool2d_forward
 from .add import add_forward
 from .avg_pool2d import avg_pool2d_backward_input, avg_pool2d_forward
 from .conv2d import (
@@ -23,8 +25,10 @@ from .linear import (
 )
 from .log_softmax import log_softmax_backward_input, log_softmax_forward
 from .max_pool2d import max_pool2d_backward_input, max_pool2d_forward
+from .max_unpool2d import max_unpool2d_backward_input, max_unpool2d_forward
 from .mse import mse_backward_input, mse_forward
 from .nll import nll_backward_input, nll_forward
+from .pixel_shuffle import pixel_shuffle_backward_input, pixel_shuffle_forward
 from .relu import relu_backward_input, relu_forward
 from .rmsprop import rmsprop_update
 from .sgd import sgd_update
@@ -38,11 +42,17 @@ from .softmax_cross_entropy import (
 from .softplus import softplus_backward_input, softplus_forward
 from .softsign import softsign_backward_input, softsign_forward
 from .tanh import tanh_backward_input, tanh_forward
+from .upsample_bilinear2d import upsample_bilinear2d_backward_input, upsample_bilinear2d_forward
+from .upsample_nearest2d import upsample_nearest2d_backward_input, upsample_nearest2d_forward
 
 __all__ = [
     "adadelta_update",
     "adagrad_update",
     "adam_update",
+    "adaptive_avg_pool2d_backward_input",
+    "adaptive_avg_pool2d_forward",
+    "adaptive_max_pool2d_backward_input",
+    "adaptive_max_pool2d_forward",
     "add_forward",
     "avg_pool2d_backward_input",
     "avg_pool2d_forward",
@@ -66,10 +76,14 @@ __all__ = [
     "log_softmax_forward",
     "max_pool2d_backward_input",
     "max_pool2d_forward",
+    "max_unpool2d_backward_input",
+    "max_unpool2d_forward",
     "mse_backward_input",
     "mse_forward",
     "nll_backward_input",
     "nll_forward",
+    "pixel_shuffle_backward_input",
+    "pixel_shuffle_forward",
     "relu_backward_input",
     "relu_forward",
     "rmsprop_update",
@@ -88,4 +102,8 @@ __all__ = [
     "softsign_forward",
     "tanh_backward_input",
     "tanh_forward",
+    "upsample_bilinear2d_backward_input",
+    "upsample_bilinear2d_forward",
+    "upsample_nearest2d_backward_input",
+    "upsample_nearest2d_forward",
 ]

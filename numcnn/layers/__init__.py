@@ -14,17 +14,22 @@ from .activation import (
     Softsign,
     Tanh,
 )
+from .adaptive_pool import AdaptiveAvgPool2d, AdaptiveMaxPool2d
 from .base import Layer, Parameter, no_grad
 from .chain import Chain
 from .conv import Conv2d
 from .dropout import Dropout, Dropout2d
 from .linear import Flatten, Linear
 from .pool import AvgPool2d, MaxPool2d
+from .unpool import MaxUnpool2d
+from .upsample import PixelShuffle, PixelUnshuffle, Upsample
 
 __all__ = [
     "ELU",
     "GELU",
     "SELU",
+    "AdaptiveAvgPool2d",
+    "AdaptiveMaxPool2d",
     "AvgPool2d",
     "Chain",
     "Conv2d",
@@ -36,7 +41,10 @@ __all__ = [
     "Linear",
     "LogSoftmax",
     "MaxPool2d",
+    "MaxUnpool2d",
     "Parameter",
+    "PixelShuffle",
+    "PixelUnshuffle",
     "ReLU",
     "SiLU",
     "Sigmoid",
@@ -44,5 +52,6 @@ __all__ = [
     "Softplus",
     "Softsign",
     "Tanh",
+    "Upsample",
     "no_grad",
 ]

@@ -11,6 +11,8 @@ __all__ = ["Chain"]
 
 WIDTHS = {"Conv2d": ("in_channels", "out_channels"), "Linear": ("in_features", "out_features")}
 PASS_ON = {
+    "AdaptiveAvgPool2d",
+    "AdaptiveMaxPool2d",
     "AvgPool2d",
     "Dropout",
     "Dropout2d",
@@ -19,6 +21,7 @@ PASS_ON = {
     "LeakyReLU",
     "LogSoftmax",
     "MaxPool2d",
+    "MaxUnpool2d",
     "ReLU",
     "SELU",
     "SiLU",
@@ -27,6 +30,7 @@ PASS_ON = {
     "Softplus",
     "Softsign",
     "Tanh",
+    "Upsample",
 }
 
 
@@ -51,6 +55,12 @@ class Chain(Layer):
         for position, layer in enumerate(layers):
             if not isinstance(layer, Layer):
                 raise TypeError(f"layer {position} is no Layer but {layer!r}")
+            if getattr(layer, "return_indices", False):
+                raise ValueError(
+                    f"layer {position}, {layer!r}, returns two arrays, and a row of layers passes "
+                    f"one on; leave out return_indices: MaxUnpool2d(..., pool=layer) finds the "
+                    f"indices of a MaxPool2d without it"
+                )
             taken = {id(inner) for inner in self.layers()}
             for inner in layer.layers():
                 if id(inner) in taken:
