@@ -35,11 +35,10 @@ def first_output(position, align_corners, scale, size, outputs, x):
     """Return the first output whose position isn't before the pixel at `position`."""
     o = 0
     if position > 0 and scale > x.dtype.type(0):
-        o = larger(int(x.dtype.type(position) / scale) - 2, 0)  # rather too low than too high
-    before, _ = source(o, align_corners, scale, size, x)
-    while o < outputs and before < position:
+        # rather too low than too high
+        o = smaller(larger(int(x.dtype.type(position) / scale) - 2, 0), outputs)
+    while o < outputs and source(o, align_corners, scale, size, x)[0] < position:
         o += 1
-        before, _ = source(o, align_corners, scale, size, x)
     return o
 
 

@@ -26,7 +26,8 @@ def source(o, scale, size):
 @device
 def first_output(position, scale, size, outputs):
     """Return the first output that copies `position` or one after it."""
-    o = larger(int(np.float32(position) / scale) - 1, 0)  # one too low rather than too high
+    # one too low rather than too high
+    o = smaller(larger(int(np.float32(position) / scale) - 1, 0), outputs)
     while o < outputs and source(o, scale, size) < position:
         o += 1
     return o
