@@ -58,3 +58,12 @@ def windows_over(position, pad, reach, stride, count):
     first = (position + pad - reach) // stride + 1
     end = (position + pad) // stride + 1
     return larger(first, 0), smaller(end, count)
+
+
+@device
+def window_of(o, outputs, size):
+    """Return the first pixel that window o of `outputs` sees along an axis, and the end.
+
+    For adaptive pooling. With the sizes exchanged it returns the windows that see pixel o.
+    """
+    return o * size // outputs, -(-(o + 1) * size // outputs)

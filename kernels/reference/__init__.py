@@ -3,6 +3,8 @@
 from .adadelta import adadelta_update
 from .adagrad import adagrad_update
 from .adam import adam_update
+from .adaptive_avg_pool2d import adaptive_avg_pool2d_backward_input, adaptive_avg_pool2d_forward
+from .adaptive_max_pool2d import adaptive_max_pool2d_backward_input, adaptive_max_pool2d_forward
 from .add import add_forward
 from .avg_pool2d import avg_pool2d_backward_input, avg_pool2d_forward
 from .batch_norm import (
@@ -53,11 +55,13 @@ from .locally_connected2d import (
 )
 from .log_softmax import log_softmax_backward_input, log_softmax_forward
 from .max_pool2d import max_pool2d_backward_input, max_pool2d_forward
+from .max_unpool2d import max_unpool2d_backward_input, max_unpool2d_forward
 from .maxout import maxout_backward_input, maxout_forward
 from .mse import mse_backward_input, mse_forward
 from .nll import nll_backward_input, nll_forward
 from .pad2d import pad2d_backward_input, pad2d_forward
 from .perceptron import perceptron_backward_input, perceptron_forward
+from .pixel_shuffle import pixel_shuffle_backward_input, pixel_shuffle_forward
 from .power_sum import power_sum_backward_input, power_sum_forward
 from .prelu import prelu_backward_input, prelu_backward_weight, prelu_forward
 from .relu import relu_backward_input, relu_forward
@@ -75,6 +79,8 @@ from .softplus import softplus_backward_input, softplus_forward
 from .softsign import softsign_backward_input, softsign_forward
 from .step import step_backward_input, step_forward
 from .tanh import tanh_backward_input, tanh_forward
+from .upsample_bilinear2d import upsample_bilinear2d_backward_input, upsample_bilinear2d_forward
+from .upsample_nearest2d import upsample_nearest2d_backward_input, upsample_nearest2d_forward
 from .weight_norm import (
     weight_norm_backward_input,
     weight_norm_backward_weight,
@@ -85,6 +91,10 @@ __all__ = [
     "adadelta_update",
     "adagrad_update",
     "adam_update",
+    "adaptive_avg_pool2d_backward_input",
+    "adaptive_avg_pool2d_forward",
+    "adaptive_max_pool2d_backward_input",
+    "adaptive_max_pool2d_forward",
     "add_forward",
     "avg_pool2d_backward_input",
     "avg_pool2d_forward",
@@ -134,6 +144,8 @@ __all__ = [
     "log_softmax_forward",
     "max_pool2d_backward_input",
     "max_pool2d_forward",
+    "max_unpool2d_backward_input",
+    "max_unpool2d_forward",
     "maxout_backward_input",
     "maxout_forward",
     "mse_backward_input",
@@ -144,6 +156,8 @@ __all__ = [
     "pad2d_forward",
     "perceptron_backward_input",
     "perceptron_forward",
+    "pixel_shuffle_backward_input",
+    "pixel_shuffle_forward",
     "power_sum_backward_input",
     "power_sum_forward",
     "prelu_backward_input",
@@ -170,6 +184,10 @@ __all__ = [
     "step_forward",
     "tanh_backward_input",
     "tanh_forward",
+    "upsample_bilinear2d_backward_input",
+    "upsample_bilinear2d_forward",
+    "upsample_nearest2d_backward_input",
+    "upsample_nearest2d_forward",
     "weight_norm_backward_input",
     "weight_norm_backward_weight",
     "weight_norm_forward",

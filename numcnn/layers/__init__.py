@@ -17,6 +17,7 @@ from .activation import (
     Softsign,
     Tanh,
 )
+from .adaptive_pool import AdaptiveAvgPool2d, AdaptiveMaxPool2d
 from .base import Layer, Parameter, no_grad
 from .batch_norm import BatchNorm1d, BatchNorm2d
 from .branches import Concat, Identity, Residual
@@ -38,12 +39,16 @@ from .norm import GroupNorm, LayerNorm, LocalResponseNorm
 from .padding import CircularPad2d, ConstantPad2d, ReflectionPad2d, ReplicationPad2d, ZeroPad2d
 from .pool import AvgPool2d, MaxPool2d
 from .units import Maxout, PReLU, Step
+from .unpool import MaxUnpool2d
+from .upsample import PixelShuffle, PixelUnshuffle, Upsample
 from .weight_norm import remove_weight_norm, weight_norm
 
 __all__ = [
     "ELU",
     "GELU",
     "SELU",
+    "AdaptiveAvgPool2d",
+    "AdaptiveMaxPool2d",
     "AlphaDropout",
     "AvgPool2d",
     "BatchNorm1d",
@@ -73,9 +78,12 @@ __all__ = [
     "LogSigmoid",
     "LogSoftmax",
     "MaxPool2d",
+    "MaxUnpool2d",
     "Maxout",
     "PReLU",
     "Parameter",
+    "PixelShuffle",
+    "PixelUnshuffle",
     "ReLU",
     "ReLU6",
     "ReflectionPad2d",
@@ -88,6 +96,7 @@ __all__ = [
     "Softsign",
     "Step",
     "Tanh",
+    "Upsample",
     "ZeroPad2d",
     "no_grad",
     "remove_weight_norm",

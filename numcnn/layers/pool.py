@@ -93,7 +93,47 @@ class _Pool2d(Layer):
         return rows, columns
 
 
-class MaxPool2d(_Pool2d):
+class Indexed(Layer):
+    """What layers share that keep the largest value of each window and can tell where it stood.
+
+    A subclass calls `_new_argmax` in its ``_forward``.
+    """
+
+    return_indices = False
+    keep_indices = False
+    indices: Any = None
+    pooled: Shape = ()
+
+    def forward(self, x: Any) -> Any:
+        """Return the output for `x`; with ``return_indices=True`` the pair (output, indices).
+
+        Returns
+        -------
+        y : array, shape (N, C, OH, OW)
+        indices : array of int64, shape (N, C, OH, OW)
+            ``ih * W + iw`` of each winner, counted in its plane; -1 where a window saw no pixel.
+
+        Raises
+        ------
+        ShapeError, TypeError
+            As every layer does, if `x` doesn't fit.
+        """
+        y = super().forward(x)
+        return (y, self.indices) if self.return_indices else y
+
+    def _new_argmax(self, x: Any, shape: Shape) -> Any:
+        """Return the array to note winners in; what somebody will read has torch's type."""
+        argmax = self.device.empty(shape, np.int64 if self.keep_indices else np.int32)
+        self.indices = argmax if self.keep_indices else None
+        self.pooled = tuple(x.shape)
+        return argmax
+
+    def _move_own(self, device: Any, dtype: Any) -> None:
+        super()._move_own(device, dtype)
+        self.indices = None
+
+
+class MaxPool2d(Indexed, _Pool2d):
     """Keep the largest value of each window; its gradient goes to that value's place alone.
 
     Parameters
@@ -106,10 +146,20 @@ class MaxPool2d(_Pool2d):
         Rows and columns around the picture that never win; at most half of the window.
     dilation : int or (int, int)
         Distance between the pixels of a window.
+    return_indices : bool
+        Let `forward` return (output, indices): also where each winner stood, for `MaxUnpool2d`.
+        Such a layer can't stand in a `Sequential`, which passes one array on; there,
+        ``MaxUnpool2d(..., pool=layer)`` needs no indices to be returned.
     ceil_mode : bool
         Let a last window hang over the edge rather than leave out the last rows.
     strict : bool
         Raise where the window doesn't fit without a remainder.
+
+    Attributes
+    ----------
+    indices : array of int64 or None
+        Where the winners of the last forward pass stood, ``ih * W + iw`` in each plane; -1 where
+        a window saw no pixel. Kept only with `return_indices`, or where a `MaxUnpool2d` needs it.
 
     Notes
     -----
@@ -122,11 +172,24 @@ class MaxPool2d(_Pool2d):
         stride: int | tuple[int, int] | None = None,
         padding: int | tuple[int, int] = 0,
         dilation: int | tuple[int, int] = 1,
-        *,
+        return_indices: bool = False,
         ceil_mode: bool = False,
+        *,
         strict: bool = False,
     ) -> None:
         super().__init__(kernel_size, stride, padding, dilation, ceil_mode, strict)
+        self.return_indices = self.keep_indices = bool(return_indices)
+        self.asked: Shape | None = None
+
+    def extra_repr(self) -> str:
+        """Return the arguments that differ from the defaults."""
+        return super().extra_repr() + ", return_indices=True" * self.return_indices
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Return (N, C, OH, OW) for an input of `shape` (N, C, H, W)."""
+        out = super().output_shape(shape)
+        self.asked = tuple(shape)  # a MaxUnpool2d that undoes this layer gives this size
+        return out
 
     def _geometry(self) -> tuple[int, ...]:
         return (*self.kernel_size, *self.stride, *self.padding, *self.dilation)
@@ -134,7 +197,7 @@ class MaxPool2d(_Pool2d):
     def _forward(self, x: Any) -> Any:
         shape = self.output_shape(tuple(x.shape))
         y = self.device.empty(shape, x.dtype)
-        argmax = self.device.empty(shape, np.int32)
+        argmax = self._new_argmax(x, shape)
         self.kernels.max_pool2d_forward(x, *self._geometry(), y, argmax)
         self.save_for_backward(argmax, tuple(x.shape), x.dtype)
         return y
