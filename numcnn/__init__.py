@@ -46,7 +46,19 @@ from .layers import (
     Tanh,
     no_grad,
 )
-from .losses import CrossEntropyLoss, MSELoss, NLLLoss
+from .losses import (
+    BCELoss,
+    BCEWithLogitsLoss,
+    CrossEntropyLoss,
+    HuberLoss,
+    KLDivLoss,
+    L1Loss,
+    MSELoss,
+    MSLELoss,
+    MultiMarginLoss,
+    NLLLoss,
+    SmoothL1Loss,
+)
 from .model import Sequential
 from .optim import SGD, Adadelta, Adagrad, Adam, AdamW, RMSprop
 from .schedulers import (
@@ -71,6 +83,8 @@ __all__ = [
     "Adam",
     "AdamW",
     "AvgPool2d",
+    "BCELoss",
+    "BCEWithLogitsLoss",
     "Conv2d",
     "CosineAnnealingLR",
     "CrossEntropyLoss",
@@ -81,12 +95,17 @@ __all__ = [
     "ExponentialLR",
     "Flatten",
     "History",
+    "HuberLoss",
+    "KLDivLoss",
+    "L1Loss",
     "Layer",
     "LeakyReLU",
     "Linear",
     "LogSoftmax",
     "MSELoss",
+    "MSLELoss",
     "MaxPool2d",
+    "MultiMarginLoss",
     "MultiStepLR",
     "NLLLoss",
     "OneCycleLR",
@@ -98,6 +117,7 @@ __all__ = [
     "ShapeError",
     "SiLU",
     "Sigmoid",
+    "SmoothL1Loss",
     "Softmax",
     "Softplus",
     "Softsign",

@@ -22,6 +22,7 @@ FLOORS = (
         "numcnn.layers",
         "numcnn.layers.*",
         "numcnn.losses",
+        "numcnn.losses.*",
         "numcnn.optim",
         "numcnn.optim.*",
         "numcnn.schedulers",
