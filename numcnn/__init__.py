@@ -81,7 +81,19 @@ from .layers import (
     remove_weight_norm,
     weight_norm,
 )
-from .losses import CrossEntropyLoss, MSELoss, NLLLoss
+from .losses import (
+    BCELoss,
+    BCEWithLogitsLoss,
+    CrossEntropyLoss,
+    HuberLoss,
+    KLDivLoss,
+    L1Loss,
+    MSELoss,
+    MSLELoss,
+    MultiMarginLoss,
+    NLLLoss,
+    SmoothL1Loss,
+)
 from .model import Sequential
 from .optim import SGD, Adadelta, Adagrad, Adam, AdamW, RMSprop
 from .perceptron_loss import PerceptronLoss
@@ -113,6 +125,8 @@ __all__ = [
     "AdaptiveMaxPool2d",
     "AlphaDropout",
     "AvgPool2d",
+    "BCELoss",
+    "BCEWithLogitsLoss",
     "BatchNorm1d",
     "BatchNorm2d",
     "CircularPad2d",
@@ -135,7 +149,10 @@ __all__ = [
     "GroupNorm",
     "Hardtanh",
     "History",
+    "HuberLoss",
     "Identity",
+    "KLDivLoss",
+    "L1Loss",
     "Layer",
     "LayerNorm",
     "LeakyReLU",
@@ -145,9 +162,11 @@ __all__ = [
     "LogSigmoid",
     "LogSoftmax",
     "MSELoss",
+    "MSLELoss",
     "MaxPool2d",
     "MaxUnpool2d",
     "Maxout",
+    "MultiMarginLoss",
     "MultiStepLR",
     "NLLLoss",
     "OneCycleLR",
@@ -167,6 +186,7 @@ __all__ = [
     "ShapeError",
     "SiLU",
     "Sigmoid",
+    "SmoothL1Loss",
     "Softmax",
     "Softplus",
     "Softsign",

@@ -60,12 +60,59 @@ from .layers import (
     Tanh,
     ZeroPad2d,
 )
-from .losses import CrossEntropyLoss, Loss, MSELoss, NLLLoss
+from .losses import (
+    BCELoss,
+    BCEWithLogitsLoss,
+    CrossEntropyLoss,
+    HuberLoss,
+    KLDivLoss,
+    L1Loss,
+    Loss,
+    MSELoss,
+    MSLELoss,
+    MultiMarginLoss,
+    NLLLoss,
+    SmoothL1Loss,
+)
 from .model import Sequential
 
 __all__ = ["CASES", "Case", "check_all", "explain", "names", "table"]
 
 WORST_LAST = ("pass", "kink", "precision", "vacuous", "fail")
+
+
+Draw = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
+
+
+def _spread(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Return evenly spaced numbers in random order, none at 0: no two can tie, none is a kink."""
+    size = int(np.prod(shape))
+    values = (np.arange(size) - size // 2 + 0.5) * (4.0 / size)
+    return rng.permutation(values).reshape(shape)
+
+
+def _normal(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    return rng.standard_normal(shape)
+
+
+def _labels(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Return class numbers, for scores of this shape."""
+    return rng.integers(0, shape[1], (shape[0], *shape[2:]))
+
+
+def _inside(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Return numbers inside (0, 1), each on its own, far enough from both ends for a step."""
+    return 0.5 + 0.2 * _spread(rng, shape)
+
+
+def _shares(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Return probabilities that add up to 1 over the classes."""
+    drawn = rng.uniform(0.1, 1, shape)
+    return drawn / drawn.sum(axis=1, keepdims=True)
+
+
+def _log_shares(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    return np.log(_shares(rng, shape))
 
 
 @dataclass(frozen=True)
@@ -78,13 +125,16 @@ class Case:
         Makes the layer or the loss.
     shape : tuple of int
         Of the input.
-    labels : bool
-        Whether the loss compares with class numbers.
+    target : callable, optional
+        Draws what a loss compares with, from a generator and the shape of the input.
+    x : callable
+        Draws the input in the same way.
     """
 
     build: Callable[[], Layer | Loss]
     shape: tuple[int, ...]
-    labels: bool = False
+    target: Draw | None = None
+    x: Draw = _spread
 
     @property
     def name(self) -> str:
@@ -174,11 +224,31 @@ CASES = (
     Case(ReLU6, (3, 7)),
     Case(LogSigmoid, (3, 7)),
     Case(_small_lenet, (2, 1, 7, 8)),
-    Case(CrossEntropyLoss, (4, 5), True),
-    Case(lambda: CrossEntropyLoss(reduction="none"), (2, 3, 2, 4), True),
-    Case(NLLLoss, (4, 5), True),
-    Case(lambda: NLLLoss(reduction="sum"), (2, 3, 4), True),
-    *(Case(functools.partial(MSELoss, reduction), (3, 5)) for reduction in MSELoss.reductions),
+    Case(CrossEntropyLoss, (4, 5), _labels),
+    Case(lambda: CrossEntropyLoss(reduction="none"), (2, 3, 2, 4), _labels),
+    Case(lambda: CrossEntropyLoss([0.5, 2, 1], ignore_index=1), (5, 3, 2), _labels),
+    Case(lambda: CrossEntropyLoss([0.5, 2, 1], label_smoothing=0.2), (2, 3, 4), _labels),
+    Case(CrossEntropyLoss, (4, 5), _shares),
+    Case(lambda: CrossEntropyLoss([0.5, 2, 1], label_smoothing=0.2), (2, 3, 4), _shares),
+    Case(NLLLoss, (4, 5), _labels),
+    Case(lambda: NLLLoss(reduction="sum"), (2, 3, 4), _labels),
+    Case(lambda: NLLLoss([0.5, 2, 1], ignore_index=1), (5, 3, 2), _labels),
+    Case(lambda: MultiMarginLoss(margin=0.9), (4, 5), _labels),
+    Case(lambda: MultiMarginLoss(2, 0.7, [0.5, 2, 1], reduction="none"), (5, 3), _labels),
+    Case(BCELoss, (3, 5), _inside, _inside),
+    Case(lambda: BCELoss([0.5, 2, 1], reduction="sum"), (5, 3), _inside, _inside),
+    Case(BCEWithLogitsLoss, (3, 5), _inside),
+    Case(lambda: BCEWithLogitsLoss([0.5, 2, 1], pos_weight=[3, 1, 0.2]), (5, 3), _inside),
+    Case(KLDivLoss, (4, 5), _shares),
+    Case(lambda: KLDivLoss("batchmean", log_target=True), (2, 3, 4), _log_shares),
+    *(
+        Case(functools.partial(MSELoss, reduction), (3, 5), _normal)
+        for reduction in MSELoss.reductions
+    ),
+    Case(L1Loss, (3, 5), _normal),
+    Case(lambda: SmoothL1Loss(beta=0.6), (3, 5), _normal),
+    Case(lambda: HuberLoss(delta=0.6), (3, 5), _normal),
+    Case(MSLELoss, (3, 5), _inside, _inside),
 )
 
 
@@ -205,13 +275,6 @@ def select(name: str | None) -> list[Case]:
             f"there is no layer or loss {name!r} to check; {hint}choose one of {', '.join(names())}"
         )
     return found
-
-
-def _spread(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """Return evenly spaced numbers in random order, none at 0: no two can tie, none is a kink."""
-    size = int(np.prod(shape))
-    values = (np.arange(size) - size // 2 + 0.5) * (4.0 / size)
-    return rng.permutation(values).reshape(shape)
 
 
 def check_all(
@@ -242,12 +305,8 @@ def check_all(
         subject = case.build().to(device)
         if isinstance(subject, Layer):
             subject.reseed(seed)
-        target: Any = None
-        if case.labels:
-            target = rng.integers(0, case.shape[1], (case.shape[0], *case.shape[2:]))
-        elif isinstance(subject, Loss):
-            target = rng.standard_normal(case.shape)
-        x = _spread(rng, case.shape)
+        target = None if case.target is None else case.target(rng, case.shape)
+        x = case.x(rng, case.shape)
         yield gradcheck(subject, x, target, dtype=dtype, seed=seed)
 
 

@@ -117,10 +117,13 @@ class Sequential(Chain):
         x : array, shape (N, ...), or DataLoader
             The examples; a `DataLoader` brings targets, batches and order with it.
         y : array, shape (N, ...)
-            Class numbers, or what else the loss takes.
+            Class numbers, or what else the loss takes; for cross-entropy also an array of floats,
+            the probability of each class.
         epochs, batch_size : int
             How often to go through the data, and how many examples make a step.
-        loss : Loss or {"cross_entropy", "nll", "mse"}
+        loss : Loss or str
+            "cross_entropy", "nll", "multi_margin", "mse", "l1", "smooth_l1", "huber", "msle",
+            "bce", "bce_with_logits" or "kl_div"; a name stands for the loss with its defaults.
         optimizer : Optimizer, {"adam", "sgd", "adamw", ...}, or callable
             A callable gets the parameters: ``lambda p: SGD(p, lr=0.1, momentum=0.9)``.
         validation_data : (x, y), optional
@@ -205,7 +208,7 @@ class Sequential(Chain):
         Returns
         -------
         Evaluation
-            A named tuple (loss, accuracy).
+            A named tuple (loss, accuracy); ignored labels count in neither.
         """
         loss = as_loss(loss)
         training.check_data(self, loss, x, y)

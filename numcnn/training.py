@@ -22,9 +22,9 @@ import numpy as np
 from .clipping import clip_grad_norm
 from .data.loader import DataLoader
 from .history import History
-from .layers import Chain, Layer, LogSoftmax, Softmax, no_grad
+from .layers import Chain, Layer, LogSoftmax, Sigmoid, Softmax, no_grad
 from .layers.parameter import refuse_masked
-from .losses import CrossEntropyLoss, Loss, NLLLoss, check_labels
+from .losses import BCEWithLogitsLoss, CrossEntropyLoss, KLDivLoss, Loss, NLLLoss
 from .optim import Optimizer
 from .progress import TrainingProgress
 from .regularization import Penalty
@@ -47,9 +47,12 @@ class Evaluation(NamedTuple):
     Attributes
     ----------
     loss : float
-        Mean loss per example.
+        Mean loss of the whole set, as if it were one batch: of its examples (or numbers), or
+        where classes have weights the weighted mean; ignored labels take no part. A loss that
+        isn't averaged (``reduction="sum"``) is divided by the number of examples.
     accuracy : float or None
-        Share of examples whose highest score is the right class; None without class labels.
+        Share of labels whose class has the highest score, whatever the weights; ignored labels
+        don't count. None without class labels, for example where targets are probabilities.
     """
 
     loss: float
@@ -89,9 +92,47 @@ def to_device(model: Layer, x: Any) -> Any:
     return model.device.to_device(np.asarray(x, model.dtype or np.float32))
 
 
-def count_hits(scores: np.ndarray, labels: np.ndarray) -> int:
-    """Return how many rows have their highest score at the label."""
-    return int((scores.argmax(axis=1) == labels).sum())
+class _Tally:
+    """Loss and accuracy over several batches, each batch with the weight that it has."""
+
+    def __init__(self, model: Layer, loss: Loss) -> None:
+        self.model = model
+        self.loss_of = loss
+        self.total = self.weight = 0.0
+        self.hits = self.count = 0
+        self.labelled = False
+
+    def add(self, xb: Any, yb: Any) -> float:
+        """Run a batch forward; return its loss."""
+        model, loss = self.model, self.loss_of
+        scores = model.forward(to_device(model, xb))
+        labelled = loss.takes_labels(yb)
+        value = loss(scores, yb if labelled else to_device(model, yb))
+        if loss.reduction in ("sum", "half_sum"):
+            self.total += value
+            self.weight += len(xb)
+        else:
+            self.total += loss.total
+            self.weight += loss.divisor
+        if labelled:
+            self.labelled = True
+            counted = yb != loss.ignore_index
+            right = model.device.to_host(scores).argmax(axis=1) == yb
+            self.hits += int((right & counted).sum())
+            self.count += int(counted.sum())
+        return value
+
+    @property
+    def loss(self) -> float:
+        """The mean loss so far; nan where no label counted."""
+        return self.total / self.weight if self.weight else math.nan
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of hits so far; None without labels, nan where all were ignored."""
+        if not self.labelled:
+            return None
+        return self.hits / self.count if self.count else math.nan
 
 
 def _last_layer(model: Layer) -> Layer:
@@ -101,20 +142,21 @@ def _last_layer(model: Layer) -> Layer:
 
 
 def check_loss_fits(model: Layer, loss: Loss) -> None:
-    """Warn where the model's last layer and the loss would both, or neither, take a softmax."""
+    """Warn where last layer and loss would both, or neither, make scores into probabilities."""
     last = _last_layer(model)
+    twice = "drop the last layer, or training will be slow and the probabilities too even"
+    text = ""
     if isinstance(loss, CrossEntropyLoss) and isinstance(last, (Softmax, LogSoftmax)):
-        warnings.warn(
-            f"the model ends in {last!r} and CrossEntropyLoss applies a softmax itself; "
-            f"drop the last layer, or training will be slow and the probabilities too even",
-            stacklevel=3,
+        text = f"the model ends in {last!r} and CrossEntropyLoss applies a softmax itself; {twice}"
+    elif isinstance(loss, BCEWithLogitsLoss) and isinstance(last, Sigmoid):
+        text = f"the model ends in {last!r} and BCEWithLogitsLoss applies a sigmoid itself; {twice}"
+    elif isinstance(loss, (NLLLoss, KLDivLoss)) and not isinstance(last, LogSoftmax):
+        text = (
+            f"{type(loss).__name__} expects log-probabilities, but the model ends in {last!r}; "
+            f"end it in LogSoftmax(), or use CrossEntropyLoss"
         )
-    if isinstance(loss, NLLLoss) and not isinstance(last, LogSoftmax):
-        warnings.warn(
-            f"NLLLoss expects log-probabilities, but the model ends in {last!r}; "
-            f"end it in LogSoftmax(), or use CrossEntropyLoss",
-            stacklevel=3,
-        )
+    if text:
+        warnings.warn(text, stacklevel=3)
 
 
 def check_data(model: Layer, loss: Loss, x: Any, y: Any) -> None:
@@ -126,8 +168,7 @@ def check_data(model: Layer, loss: Loss, x: Any, y: Any) -> None:
     for what, array in (("x", x), ("y", y)):
         refuse_masked(array, what)
     shape = model.output_shape((1, *np.shape(x)[1:]))
-    if loss.takes_labels:
-        check_labels(y, (len(y), *shape[1:]), repr(loss))
+    loss.check_target(y, (len(y), *shape[1:]))
 
 
 def fit(
@@ -177,31 +218,29 @@ def _epoch(
 ) -> dict[str, Any]:
     """Run one epoch and return its figures."""
     started = time.perf_counter()
-    seen = hits = 0
-    total = penalties = 0.0
+    seen = 0
+    penalties = 0.0
+    tally = _Tally(model, loss)
     figures: dict[str, Any] = {}
     for batch, (xb, yb) in enumerate(loader, start=1):
-        scores = model.forward(to_device(model, xb))
-        target = yb if loss.takes_labels else to_device(model, yb)
-        value = loss(scores, target)
+        value = tally.add(xb, yb)
         if not math.isfinite(value) and all(map(math.isfinite, history.batch_losses)):
+            advice = "a smaller learning rate, or data without NaN and infinity, would help"
+            if loss.divisor == 0:
+                advice = "no label of this batch counts: all are ignored or of weight 0"
             warnings.warn(
-                f"the loss of epoch {epoch + 1}, batch {batch} is {value}; a smaller learning "
-                f"rate, or data without NaN and infinity, would help",
-                stacklevel=4,
+                f"the loss of epoch {epoch + 1}, batch {batch} is {value}; {advice}", stacklevel=4
             )
         model.backward(loss.backward())
         penalties += _move(model, movers) * len(xb)
         history.batch_losses.append(value)
         seen += len(xb)
-        total += value * len(xb)
         seconds = time.perf_counter() - started
-        figures = {"epoch": epoch + 1, "loss": total / seen}
+        figures = {"epoch": epoch + 1, "loss": tally.loss}
         if movers.penalty is not None:
             figures["penalty"] = penalties / seen
-        if loss.takes_labels:
-            hits += count_hits(model.device.to_host(scores), yb)
-            figures["accuracy"] = hits / math.prod((seen, *yb.shape[1:]))
+        if tally.accuracy is not None:
+            figures["accuracy"] = tally.accuracy
         figures |= {"seconds": seconds, "images_per_s": seen / seconds}
         progress.update(epoch, batch, figures)
     return figures
@@ -223,20 +262,13 @@ def _move(model: Layer, movers: Movers) -> float:
 
 
 def evaluate(model: Layer, x: Any, y: Any, loss: Loss, batch_size: int = 256) -> Evaluation:
-    """Return mean loss and accuracy on a data set, without training."""
+    """Return mean loss and accuracy on a data set, without training; `Evaluation` says of what."""
     loss.to(model.device.name)
-    total = 0.0
-    hits = count = 0
+    tally = _Tally(model, loss)
     with _mode(model, False), no_grad():
         for xb, yb in DataLoader(x, y, batch_size):
-            scores = model.forward(to_device(model, xb))
-            target = yb if loss.takes_labels else to_device(model, yb)
-            summed = loss.reduction in ("sum", "half_sum")
-            total += loss(scores, target) * (1 if summed else len(xb))
-            if loss.takes_labels:
-                hits += count_hits(model.device.to_host(scores), yb)
-                count += yb.size
-    return Evaluation(total / len(x), hits / count if loss.takes_labels else None)
+            tally.add(xb, yb)
+    return Evaluation(tally.loss, tally.accuracy)
 
 
 def predict(model: Layer, x: Any, batch_size: int = 256) -> np.ndarray:

@@ -11,6 +11,8 @@ from numcnn import (
     SELU,
     AlphaDropout,
     AvgPool2d,
+    BCELoss,
+    BCEWithLogitsLoss,
     CircularPad2d,
     Concat,
     ConstantPad2d,
@@ -25,7 +27,10 @@ from numcnn import (
     GaussianDropout,
     GaussianNoise,
     Hardtanh,
+    HuberLoss,
     Identity,
+    KLDivLoss,
+    L1Loss,
     LeakyReLU,
     Linear,
     LocallyConnected2d,
@@ -34,6 +39,8 @@ from numcnn import (
     Maxout,
     MaxPool2d,
     MSELoss,
+    MSLELoss,
+    MultiMarginLoss,
     NLLLoss,
     PerceptronLoss,
     PReLU,
@@ -45,6 +52,7 @@ from numcnn import (
     Sequential,
     Sigmoid,
     SiLU,
+    SmoothL1Loss,
     Softmax,
     Softplus,
     Softsign,
@@ -207,24 +215,73 @@ def test_every_layer_passes(make, shape, device):
         assert not np.isnan(verdict.analytic)
 
 
+def class_numbers(shape):
+    return np.random.default_rng(4).integers(0, shape[1], (shape[0], *shape[2:]))
+
+
+def shares(shape):
+    drawn = np.random.default_rng(5).uniform(0.1, 1, shape)
+    return drawn / drawn.sum(axis=1, keepdims=True)
+
+
+def inside(shape, seed=1):
+    """Return numbers in (0, 1)."""
+    return 0.5 + spread(shape, seed) / 5
+
+
+def others(shape):
+    return spread(shape, 2)
+
+
 LOSSES = {
-    "cross-entropy": (CrossEntropyLoss(), (4, 5), True),
-    "cross-entropy-sum": (CrossEntropyLoss("sum"), (2, 3, 4), True),
-    "cross-entropy-none": (CrossEntropyLoss("none"), (2, 3, 2, 2), True),
-    "nll": (NLLLoss(), (4, 5), True),
-    "nll-none": (NLLLoss("none"), (2, 3, 4), True),
-    **{f"mse-{kind}": (MSELoss(kind), (3, 4), False) for kind in MSELoss.reductions},
+    "cross-entropy": (CrossEntropyLoss(), (4, 5), class_numbers),
+    "cross-entropy-sum": (CrossEntropyLoss(reduction="sum"), (2, 3, 4), class_numbers),
+    "cross-entropy-none": (CrossEntropyLoss(reduction="none"), (2, 3, 2, 2), class_numbers),
+    "cross-entropy-weights": (CrossEntropyLoss([1, 2, 3]), (2, 3, 4), class_numbers),
+    "cross-entropy-ignored": (CrossEntropyLoss(ignore_index=1), (4, 3), class_numbers),
+    "cross-entropy-smooth": (
+        CrossEntropyLoss([1, 2, 3], label_smoothing=0.2, ignore_index=1),
+        (2, 3, 4),
+        class_numbers,
+    ),
+    "cross-entropy-soft": (CrossEntropyLoss([1, 2, 3], label_smoothing=0.2), (2, 3, 4), shares),
+    "nll": (NLLLoss(), (4, 5), class_numbers),
+    "nll-none": (NLLLoss(reduction="none"), (2, 3, 4), class_numbers),
+    "nll-weights": (NLLLoss([1, 2, 3], ignore_index=1), (2, 3, 4), class_numbers),
+    "multi-margin": (MultiMarginLoss(margin=0.9), (4, 3), class_numbers),
+    "multi-margin-squared": (
+        MultiMarginLoss(2, 0.9, [1, 2, 3], reduction="none"),
+        (4, 3),
+        class_numbers,
+    ),
+    **{f"mse-{kind}": (MSELoss(kind), (3, 4), others) for kind in MSELoss.reductions},
+    "l1": (L1Loss(), (3, 5), others),
+    "smooth-l1": (SmoothL1Loss(beta=0.7), (3, 5), others),
+    "huber": (HuberLoss("none", 0.7), (3, 5), others),
+    "kl-div": (KLDivLoss("batchmean"), (3, 4), shares),
+    "kl-div-log": (KLDivLoss("none", log_target=True), (3, 4), lambda shape: np.log(shares(shape))),
+    "bce-with-logits": (BCEWithLogitsLoss(), (3, 4), inside),
+    "bce-with-logits-weights": (
+        BCEWithLogitsLoss([[1], [2], [3]], pos_weight=[1, 2, 3, 4], reduction="none"),
+        (3, 4),
+        inside,
+    ),
 }
+# their predictions must lie between 0 and 1
+INSIDE = {
+    "bce": (BCELoss(), (3, 4), inside),
+    "bce-weights": (BCELoss([1, 2, 3, 4], reduction="none"), (3, 4), inside),
+    "msle": (MSLELoss(), (3, 4), shares),
+}
+LOSSES |= INSIDE
 
 
 @both_devices
-@pytest.mark.parametrize(("loss", "shape", "labels"), LOSSES.values(), ids=LOSSES)
-def test_every_loss_passes(loss, shape, labels, device):
-    rng = np.random.default_rng(4)
-    target = spread(shape, 2)
-    if labels:
-        target = rng.integers(0, shape[1], (shape[0], *shape[2:]))
-    report = gradcheck(copy.deepcopy(loss).to(device), spread(shape), target)
+@pytest.mark.parametrize("name", LOSSES)
+def test_every_loss_passes(name, device):
+    loss, shape, draw = LOSSES[name]
+    pred = inside(shape, 3) if name in INSIDE else spread(shape)
+    report = gradcheck(copy.deepcopy(loss).to(device), pred, draw(shape))
     assert report, report
     assert report["x"].verdict == "pass"
     assert report["x"].elements == np.prod(shape)

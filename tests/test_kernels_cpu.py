@@ -628,7 +628,7 @@ def test_softmax_and_cross_entropy_dont_notice_a_constant(shift, dtype):
         for name, rest in (
             ("softmax_forward", (Out(x.shape),)),
             ("log_softmax_forward", (Out(x.shape),)),
-            ("softmax_cross_entropy_forward", (target, *outputs)),
+            ("softmax_cross_entropy_forward", (target, np.ones(7), -100, 0.0, *outputs)),
         ):
             plain = run(module, name, (x, *rest), dtype)
             moved = run(module, name, (x + np.float32(shift), *rest), dtype)
@@ -642,7 +642,8 @@ def test_softmax_and_cross_entropy_dont_notice_a_constant(shift, dtype):
 def test_cross_entropy(x, dtype):
     info, count = np.finfo(dtype), x.shape[1]
     target = np.random.default_rng(7).integers(0, count, (x.shape[0], x.shape[2]))
-    arguments = (x, target, Out(target.shape), Out(x.shape))
+    plain = (np.ones(count), -100, 0.0)
+    arguments = (x, target, *plain, Out(target.shape), Out(x.shape))
     expected, probabilities = run(reference, "softmax_cross_entropy_forward", arguments, np.float64)
     losses, p = run(cpu, "softmax_cross_entropy_forward", arguments, dtype)
     assert np.isfinite(losses).all()
@@ -652,7 +653,7 @@ def test_cross_entropy(x, dtype):
     relative = (2 * spread(x).clip(0, 800) + 10 + count) * info.eps
     assert_near(p, probabilities, relative * probabilities + info.tiny, "probabilities")
     dlosses = normal(8, *target.shape)
-    arguments = (p, target, dlosses, Out(x.shape))
+    arguments = (p, target, *plain, dlosses, Out(x.shape))
     (expected,) = run(reference, "softmax_cross_entropy_backward_input", arguments, np.float64)
     (actual,) = run(cpu, "softmax_cross_entropy_backward_input", arguments, dtype)
     # p - 1 rounds relative to its result, and so does the product: 2 units
@@ -663,9 +664,10 @@ def test_cross_entropy(x, dtype):
 @scores
 def test_nll(x, dtype):
     target = np.random.default_rng(9).integers(0, x.shape[1], (x.shape[0], x.shape[2]))
-    assert_equal("nll_forward", (x, target, Out(target.shape)), dtype)
+    plain = (np.ones(x.shape[1]), -100)
+    assert_equal("nll_forward", (x, target, *plain, Out(target.shape)), dtype)
     dlosses = normal(10, *target.shape)
-    assert_equal("nll_backward_input", (target, dlosses, Out(x.shape)), dtype)
+    assert_equal("nll_backward_input", (target, *plain, dlosses, Out(x.shape)), dtype)
 
 
 # ---- optimizers ---------------------------------------------------------------------------------
@@ -878,9 +880,10 @@ def threaded_cases():
     for op in ("softmax", "log_softmax"):
         cases[f"{op}_forward"] = f"{op}_forward", (x, Out(x.shape))
         cases[f"{op}_backward_input"] = f"{op}_backward_input", (dy, p, Out(x.shape))
-    op = "softmax_cross_entropy"
-    cases[f"{op}_forward"] = f"{op}_forward", (x, target, losses, Out(x.shape))
-    cases[f"{op}_backward_input"] = f"{op}_backward_input", (p, target, x[:, 0], Out(x.shape))
-    cases["nll_forward"] = "nll_forward", (x, target, losses)
-    cases["nll_backward_input"] = "nll_backward_input", (target, x[:, 0], Out(x.shape))
+    op, plain = "softmax_cross_entropy", (np.ones(9), -100)
+    cases[f"{op}_forward"] = f"{op}_forward", (x, target, *plain, 0.0, losses, Out(x.shape))
+    backward = (p, target, *plain, 0.0, x[:, 0], Out(x.shape))
+    cases[f"{op}_backward_input"] = f"{op}_backward_input", backward
+    cases["nll_forward"] = "nll_forward", (x, target, *plain, losses)
+    cases["nll_backward_input"] = "nll_backward_input", (target, *plain, x[:, 0], Out(x.shape))
     return cases

@@ -274,11 +274,12 @@ def test_softmax_and_log_softmax(op, shape, dtype):
 @both_dtypes
 @COLUMNS
 def test_nll(shape, dtype):
-    n, _, p = shape
+    n, c, p = shape
     target = classes(shape)
+    plain = (np.ones(c, dtype), -100)
     dlosses = random(dtype, n, p, seed=1)
-    check("nll_forward", random(dtype, *shape), target, Out((n, p), dtype), exact=True)
-    check("nll_backward_input", target, dlosses, Out(shape, dtype), exact=True)
+    check("nll_forward", random(dtype, *shape), target, *plain, Out((n, p), dtype), exact=True)
+    check("nll_backward_input", target, *plain, dlosses, Out(shape, dtype), exact=True)
 
 
 @both_dtypes
@@ -289,11 +290,12 @@ def test_softmax_cross_entropy(shape, dtype):
     losses = Out((n, p), dtype)
     out = Out(shape, dtype)
     name = "softmax_cross_entropy"
-    check(f"{name}_forward", scores(dtype, shape), target, losses, out, terms=c)
+    plain = (np.ones(c, dtype), -100, 0.0)
+    check(f"{name}_forward", scores(dtype, shape), target, *plain, losses, out, terms=c)
     logits = random(dtype, *shape)
-    probabilities = run_reference(f"{name}_forward", (logits, target, losses, out))[3]
+    probabilities = run_reference(f"{name}_forward", (logits, target, *plain, losses, out))[6]
     dlosses = random(dtype, n, p, seed=1)
-    check(f"{name}_backward_input", probabilities, target, dlosses, out)
+    check(f"{name}_backward_input", probabilities, target, *plain, dlosses, out)
 
 
 # ------------------------------------------------------------------------------------ optimizers

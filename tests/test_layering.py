@@ -25,6 +25,7 @@ FLOORS = (
         "numcnn.clipping",
         "numcnn.perceptron_loss",
         "numcnn.regularization",
+        "numcnn.losses.*",
         "numcnn.optim",
         "numcnn.optim.*",
         "numcnn.schedulers",

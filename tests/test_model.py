@@ -103,7 +103,9 @@ def test_evaluate_is_the_mean_over_the_examples():
     scores = model.predict(x)
     loss, accuracy = model.evaluate(x, y)
     assert accuracy == (scores.argmax(axis=1) == y).mean()
-    assert loss == pytest.approx(CrossEntropyLoss("none")(scores, y).astype(float).mean(), rel=1e-6)
+    assert loss == pytest.approx(
+        CrossEntropyLoss(reduction="none")(scores, y).astype(float).mean(), rel=1e-6
+    )
     assert model.evaluate(x, y).loss == loss
     assert all(layer.training for layer in model.layers())
     model.eval()
@@ -118,13 +120,13 @@ def test_evaluate_doesnt_depend_on_the_batch_size(reduction):
     model, (x, y) = small(seed=1), pictures()
     expected = CrossEntropyLoss()(model.predict(x), y)
     for batch_size in (1, 2, 7):
-        found = model.evaluate(x, y, batch_size, loss=CrossEntropyLoss(reduction))
+        found = model.evaluate(x, y, batch_size, loss=CrossEntropyLoss(reduction=reduction))
         assert found.loss == pytest.approx(expected, rel=1e-5)
 
 
 def test_evaluate_needs_one_number():
     with pytest.raises(ValueError, match=r"reduction='none'\) gives one loss per example"):
-        small().evaluate(*pictures(), loss=CrossEntropyLoss("none"))
+        small().evaluate(*pictures(), loss=CrossEntropyLoss(reduction="none"))
 
 
 def test_evaluate_without_class_labels_has_no_accuracy():

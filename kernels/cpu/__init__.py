@@ -15,6 +15,8 @@ from .batch_norm import (
     batch_norm_update,
 )
 from .batch_norm_eval import batch_norm_eval_backward_input, batch_norm_eval_forward
+from .bce import bce_backward_input, bce_forward
+from .bce_with_logits import bce_with_logits_backward_input, bce_with_logits_forward
 from .bias2d import bias2d_forward
 from .concat import concat_backward_input, concat_forward
 from .conv2d import (
@@ -33,6 +35,9 @@ from .group_norm import (
     group_norm_forward,
 )
 from .hardtanh import hardtanh_backward_input, hardtanh_forward
+from .huber import huber_backward_input, huber_forward
+from .kl_div import kl_div_backward_input, kl_div_forward
+from .l1 import l1_backward_input, l1_forward
 from .layer_norm import (
     layer_norm_backward_bias,
     layer_norm_backward_input,
@@ -58,6 +63,8 @@ from .max_pool2d import max_pool2d_backward_input, max_pool2d_forward
 from .max_unpool2d import max_unpool2d_backward_input, max_unpool2d_forward
 from .maxout import maxout_backward_input, maxout_forward
 from .mse import mse_backward_input, mse_forward
+from .msle import msle_backward_input, msle_forward
+from .multi_margin import multi_margin_backward_input, multi_margin_forward
 from .nll import nll_backward_input, nll_forward
 from .pad2d import pad2d_backward_input, pad2d_forward
 from .perceptron import perceptron_backward_input, perceptron_forward
@@ -70,6 +77,11 @@ from .scale import scale_forward
 from .sgd import sgd_update
 from .sigmoid import sigmoid_backward_input, sigmoid_forward
 from .silu import silu_backward_input, silu_forward
+from .smooth_l1 import smooth_l1_backward_input, smooth_l1_forward
+from .soft_target_cross_entropy import (
+    soft_target_cross_entropy_backward_input,
+    soft_target_cross_entropy_forward,
+)
 from .softmax import softmax_backward_input, softmax_forward
 from .softmax_cross_entropy import (
     softmax_cross_entropy_backward_input,
@@ -105,6 +117,10 @@ __all__ = [
     "batch_norm_eval_forward",
     "batch_norm_forward",
     "batch_norm_update",
+    "bce_backward_input",
+    "bce_forward",
+    "bce_with_logits_backward_input",
+    "bce_with_logits_forward",
     "bias2d_forward",
     "concat_backward_input",
     "concat_forward",
@@ -124,6 +140,12 @@ __all__ = [
     "group_norm_forward",
     "hardtanh_backward_input",
     "hardtanh_forward",
+    "huber_backward_input",
+    "huber_forward",
+    "kl_div_backward_input",
+    "kl_div_forward",
+    "l1_backward_input",
+    "l1_forward",
     "layer_norm_backward_bias",
     "layer_norm_backward_input",
     "layer_norm_backward_weight",
@@ -150,6 +172,10 @@ __all__ = [
     "maxout_forward",
     "mse_backward_input",
     "mse_forward",
+    "msle_backward_input",
+    "msle_forward",
+    "multi_margin_backward_input",
+    "multi_margin_forward",
     "nll_backward_input",
     "nll_forward",
     "pad2d_backward_input",
@@ -172,6 +198,10 @@ __all__ = [
     "sigmoid_forward",
     "silu_backward_input",
     "silu_forward",
+    "smooth_l1_backward_input",
+    "smooth_l1_forward",
+    "soft_target_cross_entropy_backward_input",
+    "soft_target_cross_entropy_forward",
     "softmax_backward_input",
     "softmax_cross_entropy_backward_input",
     "softmax_cross_entropy_forward",

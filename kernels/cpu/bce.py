@@ -1,0 +1,45 @@
+"""Binary cross-entropy, the loops of ``reference/bce.py`` on every core.
+
+Every element is independent. Every output array is overwritten.
+"""
+
+import math
+
+from ._jit import kernel, prange
+
+
+@kernel
+def bce_forward(pred, target, weight, losses):
+    """Write losses[i] = -weight (t log(p) + (1 - t) log(1 - p))."""
+    number = pred.dtype.type
+    zero = number(0)
+    one = number(1)
+    least = number(-100)
+    nan = number(math.nan)
+    for i in prange(pred.shape[0]):
+        p = pred[i]
+        t = target[i]
+        yes = least
+        if p > zero:
+            yes = math.log(p)
+            yes = yes if yes > least else least
+        no = least
+        if p < one:
+            no = math.log1p(-p)
+            no = no if no > least else least
+        loss = weight[i % weight.size] * ((t - one) * no - t * yes)
+        possible = p >= zero and p <= one and t >= zero and t <= one
+        losses[i] = loss if possible else nan
+
+
+@kernel
+def bce_backward_input(pred, target, weight, dlosses, dpred):
+    """Write dpred[i] = weight (p - t) / (p (1 - p)) * dlosses[i]."""
+    number = pred.dtype.type
+    one = number(1)
+    tiny = number(1e-12)
+    for i in prange(pred.shape[0]):
+        p = pred[i]
+        below = p * (one - p)
+        below = below if not below < tiny else tiny
+        dpred[i] = weight[i % weight.size] * (p - target[i]) / below * dlosses[i]

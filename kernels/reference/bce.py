@@ -1,0 +1,52 @@
+"""Binary cross-entropy of probabilities: each number is the answer to a question of its own.
+
+pred, target, losses, dlosses and dpred are 1-D views of one size; ``i`` is the element. weight is
+repeated along them, ``weight[i % weight.size]``: one number for all, or a pattern. p = pred[i] is
+the probability of yes, t = target[i] the right one.
+
+    losses[i] = -weight (t log(p) + (1 - t) log(1 - p)),   each logarithm at least -100
+
+(Good, "Rational decisions", 1952.) The derivative -t/p + (1 - t)/(1 - p), over one denominator::
+
+    dpred[i] = dlosses[i] * weight * (p - t) / (p (1 - p)),   that denominator at least 1e-12
+
+The two bounds keep a certain and wrong answer finite. Where p or t isn't between 0 and 1 the loss
+is NaN. Every output array is overwritten.
+"""
+
+import math
+
+
+def bce_forward(pred, target, weight, losses):
+    """Write losses[i] = -weight (t log(p) + (1 - t) log(1 - p))."""
+    number = pred.dtype.type
+    zero = number(0)
+    one = number(1)
+    least = number(-100)
+    nan = number(math.nan)
+    for i in range(pred.shape[0]):
+        p = pred[i]
+        t = target[i]
+        yes = least
+        if p > zero:
+            yes = math.log(p)
+            yes = yes if yes > least else least
+        no = least
+        if p < one:
+            no = math.log1p(-p)
+            no = no if no > least else least
+        loss = weight[i % weight.size] * ((t - one) * no - t * yes)
+        possible = p >= zero and p <= one and t >= zero and t <= one
+        losses[i] = loss if possible else nan
+
+
+def bce_backward_input(pred, target, weight, dlosses, dpred):
+    """Write dpred[i] = weight (p - t) / (p (1 - p)) * dlosses[i]."""
+    number = pred.dtype.type
+    one = number(1)
+    tiny = number(1e-12)
+    for i in range(pred.shape[0]):
+        p = pred[i]
+        below = p * (one - p)
+        below = below if not below < tiny else tiny
+        dpred[i] = weight[i % weight.size] * (p - target[i]) / below * dlosses[i]

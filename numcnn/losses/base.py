@@ -1,0 +1,161 @@
+"""What all losses share: one number out of many, and the gradients of the many out of one."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from typing import Any
+
+import numpy as np
+
+from ..device import get_device, is_gpu_array
+from ..layers.parameter import as_array
+from ..shapes import ShapeError
+
+__all__ = ["Loss"]
+
+
+class Loss:
+    """Base class: turns losses per element into one number, and that into their gradients.
+
+    Parameters
+    ----------
+    reduction : {"mean", "sum", "none"}
+        Average the losses, add them up, or return them all as an array.
+
+    Attributes
+    ----------
+    total : float
+        Sum of the losses of the last `forward`, before any averaging.
+    divisor : float
+        What the reduction divided `total` by: the number of losses, or the sum of their weights
+        (an ignored label has none); 1 where nothing is averaged. The mean over several batches
+        is the sum of their totals by the sum of their divisors.
+    ignore_index : int or None
+        Label of the rows that take no part, for losses that have such a label.
+    """
+
+    reductions: tuple[str, ...] = ("mean", "sum", "none")
+    ignore_index: int | None = None
+
+    def __init__(self, reduction: str = "mean") -> None:
+        if not isinstance(reduction, str) or reduction not in self.reductions:
+            choices = ", ".join(map(repr, self.reductions))
+            raise ValueError(f"reduction must be one of {choices}, got {reduction!r}")
+        self.reduction = reduction
+        self.device = get_device("cpu")
+        self.total = 0.0
+        self.divisor = 1.0
+        self._saved: tuple | None = None
+        self._shape: tuple[int, ...] = ()
+
+    def __repr__(self) -> str:
+        shown = []
+        for name, parameter in inspect.signature(type(self)).parameters.items():
+            value = getattr(self, name, parameter.default)
+            if isinstance(value, np.ndarray):
+                shown.append(f"{name}={np.array2string(value, threshold=6, edgeitems=2)}")
+            elif value != parameter.default:
+                shown.append(f"{name}={value!r}")
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+    def to(self, device: str) -> Loss:
+        """Move to another device, and return self."""
+        self.device = get_device(device)
+        self._saved = None
+        return self
+
+    def takes_labels(self, target: Any) -> bool:
+        """Return whether this loss takes `target` as class numbers, so that hits can be counted."""
+        return False
+
+    def check_target(self, target: Any, shape: tuple[int, ...]) -> None:
+        """Raise what `forward` would raise of this target for predictions of this shape.
+
+        Only what is quickly seen: shapes and labels.
+        """
+
+    def __call__(self, pred: Any, target: Any) -> Any:
+        """Return ``self.forward(pred, target)``."""
+        return self.forward(pred, target)
+
+    def forward(self, pred: Any, target: Any) -> Any:
+        """Return the loss of a prediction.
+
+        Parameters
+        ----------
+        pred : array
+            What the model put out.
+        target : array
+            What it should have been; the class says in which form.
+
+        Returns
+        -------
+        float, or array with ``reduction="none"``
+
+        Raises
+        ------
+        ShapeError
+            If the two don't fit each other.
+        ValueError, TypeError
+            If the target can't be meant, for example a label that isn't one of the classes.
+        """
+        self._saved = None
+        if is_gpu_array(pred) and self.device.name != "cuda":
+            self.device = get_device("cuda")
+        pred = as_array(pred, self.device, None, f"the prediction given to {type(self).__name__}")
+        if 0 in pred.shape:
+            raise ShapeError(f"{self!r}: the prediction is empty: shape {tuple(pred.shape)}")
+        losses = self.device.to_host(self._losses(pred, target))
+        self._shape = losses.shape
+        self.total = float(losses.sum(dtype=np.float64))
+        if not math.isfinite(self.total):
+            saved, self._saved = self._saved, None
+            self._explain(saved)
+            self._saved = saved
+        self.divisor = self._divisor()
+        return losses if self.reduction == "none" else float(self._divided(self.total))
+
+    def backward(self, upstream: Any = 1.0) -> Any:
+        """Return the gradient of the last `forward` with respect to its prediction.
+
+        Parameters
+        ----------
+        upstream : float or array
+            Gradient of what follows the loss; with ``reduction="none"`` an array of the losses'
+            shape may be given.
+
+        Raises
+        ------
+        RuntimeError
+            If no `forward` went before.
+        """
+        if self._saved is None:
+            raise RuntimeError(f"{self!r}: backward was called before the loss was computed")
+        dlosses = np.broadcast_to(self._divided(np.asarray(upstream, np.float64)), self._shape)
+        return self._backward(np.array(dlosses))
+
+    def _divided(self, value: Any) -> Any:
+        """Return a number or an array by the divisor; that is 0 where every label is ignored."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.divide(value, self.divisor)
+
+    def _divisor(self) -> float:
+        """Return what the sum of the last losses is divided by."""
+        return self._count() if self.reduction == "mean" else 1.0
+
+    def _count(self) -> float:
+        """Return how many losses there were, each counted with its weight."""
+        return float(math.prod(self._shape))
+
+    def _explain(self, saved: Any) -> None:
+        """Raise ValueError if the losses are no finite numbers since the arrays can't be meant.
+
+        `saved` is what `_losses` kept. That the losses show it spares a look at every array.
+        """
+
+    def _losses(self, pred: Any, target: Any) -> Any:
+        raise TypeError(f"{type(self).__name__} must define _losses(self, pred, target)")
+
+    def _backward(self, dlosses: np.ndarray) -> Any:
+        raise TypeError(f"{type(self).__name__} must define _backward(self, dlosses)")
