@@ -15,7 +15,8 @@ from pathlib import Path as _Path
 if not _Path(__file__).with_name("kernels").is_dir():
     __path__.append(str(_Path(__file__).parent.parent))
 
-from . import data, init, losses, models, optim
+from . import data, init, losses, metrics, models, optim
+from .callbacks import BestCheckpoint, Callback, CSVLogger, EarlyStopping
 from .checkpoint import load_weights, save_weights
 from .data import DataLoader
 from .device import DeviceError, get_device
@@ -48,6 +49,7 @@ from .layers import (
 )
 from .losses import CrossEntropyLoss, MSELoss, NLLLoss
 from .model import Sequential
+from .nanguard import NaNGuard
 from .optim import SGD, Adadelta, Adagrad, Adam, AdamW, RMSprop
 from .schedulers import (
     CosineAnnealingLR,
@@ -71,6 +73,9 @@ __all__ = [
     "Adam",
     "AdamW",
     "AvgPool2d",
+    "BestCheckpoint",
+    "CSVLogger",
+    "Callback",
     "Conv2d",
     "CosineAnnealingLR",
     "CrossEntropyLoss",
@@ -78,6 +83,7 @@ __all__ = [
     "DeviceError",
     "Dropout",
     "Dropout2d",
+    "EarlyStopping",
     "ExponentialLR",
     "Flatten",
     "History",
@@ -89,6 +95,7 @@ __all__ = [
     "MaxPool2d",
     "MultiStepLR",
     "NLLLoss",
+    "NaNGuard",
     "OneCycleLR",
     "Parameter",
     "RMSprop",
@@ -111,6 +118,7 @@ __all__ = [
     "load_weights",
     "losses",
     "manual_seed",
+    "metrics",
     "models",
     "no_grad",
     "optim",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from . import checkpoint, training
+from .callbacks import Callback
 from .data.loader import DataLoader
 from .device import get_device
 from .history import History
@@ -100,7 +101,7 @@ class Sequential(Chain):
         loss: Loss | str = "cross_entropy",
         optimizer: Optimizer | str | Callable[[Any], Optimizer] = "adam",
         validation_data: tuple[Any, Any] | None = None,
-        callbacks: Iterable[Callable[[int, dict[str, Any]], Any]] = (),
+        callbacks: Iterable[Callback | Callable[[int, dict[str, Any]], Any]] = (),
         seed: int | None = None,
         shuffle: bool = True,
         verbose: bool = True,
@@ -121,9 +122,10 @@ class Sequential(Chain):
             A callable gets the parameters: ``lambda p: SGD(p, lr=0.1, momentum=0.9)``.
         validation_data : (x, y), optional
             Evaluated after each epoch.
-        callbacks : iterable of callable
-            Called as ``callback(epoch, figures)`` after each epoch; one that returns True ends
-            the training.
+        callbacks : list of Callback or callable
+            A function is called as ``callback(epoch, figures)`` after each epoch, and ends the
+            training by returning True. `Callback` objects may do more: `EarlyStopping`,
+            `BestCheckpoint`, `CSVLogger`, `NaNGuard`, or a class of your own.
         seed : int, optional
             Decides the order of the data; by default the model's seed.
         shuffle : bool
@@ -133,6 +135,8 @@ class Sequential(Chain):
         scheduler : callable, optional
             ``scheduler(optimizer, total_steps)`` returns an object whose ``step()`` is called
             after each step of the optimizer: ``lambda o, n: OneCycleLR(o, 0.003, n)``.
+            `ReduceLROnPlateau` is asked after each epoch instead, with its loss (for
+            ``mode="max"`` its accuracy), that of the validation if there is one.
 
         Returns
         -------
@@ -174,18 +178,38 @@ class Sequential(Chain):
         )
 
     def evaluate(
-        self, x: Any, y: Any, batch_size: int = 256, loss: Loss | str = "cross_entropy"
+        self,
+        x: Any,
+        y: Any,
+        batch_size: int = 256,
+        loss: Loss | str = "cross_entropy",
+        metrics: Mapping[str, Callable[[np.ndarray, np.ndarray], Any]] | None = None,
     ) -> Evaluation:
         """Return mean loss and accuracy on a data set; dropout is off, nothing is learned.
+
+        Parameters
+        ----------
+        x, y : array, shape (N, ...)
+            Examples and their targets.
+        batch_size : int
+            Examples at a time; bounds the memory.
+        loss : Loss or {"cross_entropy", "nll", "mse"}
+        metrics : dict of str to callable, optional
+            Each is called once, as ``metric(scores, targets)`` with those of all examples:
+            ``{"top5": top_k_accuracy}`` (`numcnn.metrics`).
 
         Returns
         -------
         Evaluation
-            A named tuple (loss, accuracy).
+            A named tuple (loss, accuracy); its ``metrics`` is a dict of what the metrics gave.
         """
         loss = as_loss(loss)
         training.check_data(self, loss, x, y)
-        return training.evaluate(self, x, y, loss, as_count(batch_size, "batch_size"))
+        for name, metric in (metrics or {}).items():
+            if not callable(metric):
+                raise TypeError(f"metric {name!r} must be a function (scores, targets)")
+        count = as_count(batch_size, "batch_size")
+        return training.evaluate(self, x, y, loss, count, metrics)
 
     def predict(self, x: Any, batch_size: int = 256) -> np.ndarray:
         """Return the outputs for all of `x`, with dropout off.

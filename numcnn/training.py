@@ -14,11 +14,13 @@ import contextlib
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from .callbacks import Callback, as_callbacks, running
 from .data.loader import DataLoader
 from .history import History
 from .layers import Chain, Layer, LogSoftmax, Softmax, no_grad
@@ -26,12 +28,18 @@ from .layers.parameter import refuse_masked
 from .losses import CrossEntropyLoss, Loss, NLLLoss, check_labels
 from .optim import Optimizer
 from .progress import TrainingProgress
+from .schedulers import ReduceLROnPlateau
 
 __all__ = ["Evaluation", "evaluate", "fit", "predict", "without_input_gradient"]
 
 
-class Evaluation(NamedTuple):
-    """Result of `evaluate`.
+class _Figures(NamedTuple):
+    loss: float
+    accuracy: float | None
+
+
+class Evaluation(_Figures):
+    """Result of `evaluate`: a named tuple (loss, accuracy).
 
     Attributes
     ----------
@@ -39,10 +47,15 @@ class Evaluation(NamedTuple):
         Mean loss per example.
     accuracy : float or None
         Share of examples whose highest score is the right class; None without class labels.
+    metrics : mapping
+        What each of the metrics asked for gave, by name; no part of the tuple.
     """
 
-    loss: float
-    accuracy: float | None
+    metrics: Mapping[str, Any] = MappingProxyType({})
+
+    def __repr__(self) -> str:
+        others = "".join(f", {name}={value!r}" for name, value in self.metrics.items())
+        return f"Evaluation(loss={self.loss!r}, accuracy={self.accuracy!r}{others})"
 
 
 @contextlib.contextmanager
@@ -126,30 +139,51 @@ def fit(
     optimizer: Optimizer,
     epochs: int,
     validation_data: tuple[Any, Any] | None = None,
-    callbacks: Iterable[Callable[[int, dict[str, Any]], Any]] = (),
+    callbacks: Iterable[Callback | Callable[[int, dict[str, Any]], Any]] = (),
     verbose: bool = True,
     scheduler: Any = None,
 ) -> History:
     """Train `model`; `numcnn.Sequential.fit` describes the arguments."""
+    beside = as_callbacks(callbacks)
     check_loss_fits(model, loss)
     loss.to(model.device.name)
     history = History()
-    callbacks = list(callbacks)
     progress = TrainingProgress(epochs, len(loader), verbose)
-    with _mode(model, True), without_input_gradient(model), progress:
+    plateau = scheduler if isinstance(scheduler, ReduceLROnPlateau) else None
+    movers = (optimizer, None if plateau else scheduler)
+    with (
+        _mode(model, True),
+        without_input_gradient(model),
+        progress,
+        running(beside, model),
+    ):
         for epoch in range(epochs):
             progress.start_epoch(epoch)
-            figures = _epoch(model, loader, loss, (optimizer, scheduler), history, progress, epoch)
+            figures = _epoch(model, loader, loss, movers, (history, progress, beside), epoch)
             if validation_data is not None:
                 result = evaluate(model, *validation_data, loss=loss)
                 figures["val_loss"] = result.loss
                 if result.accuracy is not None:
                     figures["val_accuracy"] = result.accuracy
+            if plateau:
+                plateau.step(_figure_for(plateau, figures))
             history.epochs.append(figures)
             progress.end_epoch(epoch, figures)
-            if any([callback(epoch, figures) is True for callback in callbacks]):
+            if any([callback.on_epoch_end(epoch, figures) is True for callback in beside]):
                 break
     return history
+
+
+def _figure_for(plateau: ReduceLROnPlateau, figures: dict[str, Any]) -> float:
+    """Return the figure that has to get better: the loss, or in mode "max" the accuracy."""
+    kind = "loss" if plateau.mode == "min" else "accuracy"
+    for name in (f"val_{kind}", kind):
+        if name in figures:
+            return figures[name]
+    raise ValueError(
+        "ReduceLROnPlateau with mode='max' follows the accuracy, and targets that are no class "
+        "labels have none; use mode='min'"
+    )
 
 
 def _epoch(
@@ -157,13 +191,13 @@ def _epoch(
     loader: DataLoader,
     loss: Loss,
     movers: tuple[Optimizer, Any],
-    history: History,
-    progress: TrainingProgress,
+    watchers: tuple[History, TrainingProgress, list[Callback]],
     epoch: int,
 ) -> dict[str, Any]:
     """Run one epoch and return its figures."""
     started = time.perf_counter()
     optimizer, scheduler = movers
+    history, progress, callbacks = watchers
     seen = hits = 0
     total = 0.0
     figures: dict[str, Any] = {}
@@ -180,6 +214,7 @@ def _epoch(
         model.backward(loss.backward())
         optimizer.step()
         optimizer.zero_grad()
+        lr = optimizer.lr  # of this step; the scheduler sets that of the next
         if scheduler is not None:
             scheduler.step()
         history.batch_losses.append(value)
@@ -190,16 +225,26 @@ def _epoch(
         if loss.takes_labels:
             hits += count_hits(model.device.to_host(scores), yb)
             figures["accuracy"] = hits / math.prod((seen, *yb.shape[1:]))
-        figures |= {"seconds": seconds, "images_per_s": seen / seconds}
+        figures |= {"lr": lr, "seconds": seconds, "images_per_s": seen / seconds}
         progress.update(epoch, batch, figures)
+        for callback in callbacks:
+            callback.on_batch_end(batch - 1, figures)
     return figures
 
 
-def evaluate(model: Layer, x: Any, y: Any, loss: Loss, batch_size: int = 256) -> Evaluation:
-    """Return mean loss and accuracy on a data set, without training."""
+def evaluate(
+    model: Layer,
+    x: Any,
+    y: Any,
+    loss: Loss,
+    batch_size: int = 256,
+    metrics: Mapping[str, Callable[[np.ndarray, np.ndarray], Any]] | None = None,
+) -> Evaluation:
+    """Return mean loss, accuracy and other metrics on a data set, without training."""
     loss.to(model.device.name)
     total = 0.0
     hits = count = 0
+    kept: list[np.ndarray] = []
     with _mode(model, False), no_grad():
         for xb, yb in DataLoader(x, y, batch_size):
             scores = model.forward(to_device(model, xb))
@@ -209,7 +254,14 @@ def evaluate(model: Layer, x: Any, y: Any, loss: Loss, batch_size: int = 256) ->
             if loss.takes_labels:
                 hits += count_hits(model.device.to_host(scores), yb)
                 count += yb.size
-    return Evaluation(total / len(x), hits / count if loss.takes_labels else None)
+            if metrics:
+                kept.append(model.device.to_host(scores))
+    accuracy = hits / count if loss.takes_labels else None
+    result = Evaluation(total / len(x), accuracy)
+    if metrics:
+        everything, targets = np.concatenate(kept), np.asarray(y)
+        result.metrics = {name: metric(everything, targets) for name, metric in metrics.items()}
+    return result
 
 
 def predict(model: Layer, x: Any, batch_size: int = 256) -> np.ndarray:

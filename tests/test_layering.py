@@ -29,8 +29,11 @@ FLOORS = (
     (
         "numcnn.data",
         "numcnn.data.*",
+        "numcnn.callbacks",
         "numcnn.checkpoint",
         "numcnn.history",
+        "numcnn.metrics",
+        "numcnn.nanguard",
         "numcnn.progress",
         "numcnn.summary",
         "numcnn.gradcheck",
