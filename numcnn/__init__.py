@@ -15,7 +15,8 @@ from pathlib import Path as _Path
 if not _Path(__file__).with_name("kernels").is_dir():
     __path__.append(str(_Path(__file__).parent.parent))
 
-from . import data, init, losses, models, optim
+from . import data, init, losses, metrics, models, optim
+from .callbacks import BestCheckpoint, Callback, CSVLogger, EarlyStopping
 from .checkpoint import load_weights, save_weights
 from .clipping import clip_grad_norm, clip_grad_norm_, clip_grad_value, clip_grad_value_
 from .data import DataLoader
@@ -95,6 +96,7 @@ from .losses import (
     SmoothL1Loss,
 )
 from .model import Sequential
+from .nanguard import NaNGuard
 from .optim import SGD, Adadelta, Adagrad, Adam, AdamW, RMSprop
 from .perceptron_loss import PerceptronLoss
 from .regularization import L1, L2
@@ -129,6 +131,9 @@ __all__ = [
     "BCEWithLogitsLoss",
     "BatchNorm1d",
     "BatchNorm2d",
+    "BestCheckpoint",
+    "CSVLogger",
+    "Callback",
     "CircularPad2d",
     "Concat",
     "ConstantPad2d",
@@ -142,6 +147,7 @@ __all__ = [
     "Dropout1d",
     "Dropout2d",
     "Dropout3d",
+    "EarlyStopping",
     "ExponentialLR",
     "Flatten",
     "GaussianDropout",
@@ -169,6 +175,7 @@ __all__ = [
     "MultiMarginLoss",
     "MultiStepLR",
     "NLLLoss",
+    "NaNGuard",
     "OneCycleLR",
     "PReLU",
     "Parameter",
@@ -207,6 +214,7 @@ __all__ = [
     "load_weights",
     "losses",
     "manual_seed",
+    "metrics",
     "models",
     "no_grad",
     "optim",

@@ -16,8 +16,9 @@ class History:
     Attributes
     ----------
     epochs : list of dict
-        One per epoch: ``epoch`` (from 1), ``loss``, ``seconds``, ``images_per_s``, and where
-        they apply ``accuracy``, ``penalty``, ``val_loss``, ``val_accuracy``.
+        One per epoch: ``epoch`` (from 1), ``loss``, ``lr`` (the learning rate of the last
+        step), ``seconds``, ``images_per_s``, and where they apply ``accuracy``, ``penalty``,
+        ``val_loss``, ``val_accuracy``.
     batch_losses : list of float
         The loss of every step, in order.
 

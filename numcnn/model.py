@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from . import checkpoint, training
+from . import checkpoint, evaluation, training
+from .callbacks import Callback
 from .data.loader import DataLoader
 from .device import get_device
+from .evaluation import Evaluation
 from .history import History
 from .layers import Chain, Layer
 from .layers.parameter import as_dtype
@@ -20,7 +22,6 @@ from .optim import SGD, Adadelta, Adagrad, Adam, AdamW, Optimizer, RMSprop
 from .regularization import Penalty
 from .shapes import as_count
 from .summary import Summary, summarize
-from .training import Evaluation
 
 __all__ = ["Sequential"]
 
@@ -102,7 +103,7 @@ class Sequential(Chain):
         loss: Loss | str = "cross_entropy",
         optimizer: Optimizer | str | Callable[[Any], Optimizer] = "adam",
         validation_data: tuple[Any, Any] | None = None,
-        callbacks: Iterable[Callable[[int, dict[str, Any]], Any]] = (),
+        callbacks: Iterable[Callback | Callable[[int, dict[str, Any]], Any]] = (),
         seed: int | None = None,
         shuffle: bool = True,
         verbose: bool = True,
@@ -128,9 +129,10 @@ class Sequential(Chain):
             A callable gets the parameters: ``lambda p: SGD(p, lr=0.1, momentum=0.9)``.
         validation_data : (x, y), optional
             Evaluated after each epoch.
-        callbacks : iterable of callable
-            Called as ``callback(epoch, figures)`` after each epoch; one that returns True ends
-            the training.
+        callbacks : list of Callback or callable
+            A function is called as ``callback(epoch, figures)`` after each epoch, and ends the
+            training by returning True. `Callback` objects may do more: `EarlyStopping`,
+            `BestCheckpoint`, `CSVLogger`, `NaNGuard`, or a class of your own.
         seed : int, optional
             Decides the order of the data; by default the model's seed.
         shuffle : bool
@@ -140,6 +142,8 @@ class Sequential(Chain):
         scheduler : callable, optional
             ``scheduler(optimizer, total_steps)`` returns an object whose ``step()`` is called
             after each step of the optimizer: ``lambda o, n: OneCycleLR(o, 0.003, n)``.
+            `ReduceLROnPlateau` is asked after each epoch instead, with its loss (for
+            ``mode="max"`` its accuracy), that of the validation if there is one.
         penalty : Penalty, optional
             Added to what is minimised: ``L2(1e-4)``. The history keeps it beside the loss, as
             ``"penalty"``; the loss stays that of the data.
@@ -201,18 +205,39 @@ class Sequential(Chain):
         )
 
     def evaluate(
-        self, x: Any, y: Any, batch_size: int = 256, loss: Loss | str = "cross_entropy"
+        self,
+        x: Any,
+        y: Any,
+        batch_size: int = 256,
+        loss: Loss | str = "cross_entropy",
+        metrics: Mapping[str, Callable[[np.ndarray, np.ndarray], Any]] | None = None,
     ) -> Evaluation:
         """Return mean loss and accuracy on a data set; dropout is off, nothing is learned.
+
+        Parameters
+        ----------
+        x, y : array, shape (N, ...)
+            Examples and their targets.
+        batch_size : int
+            Examples at a time; bounds the memory.
+        loss : Loss or {"cross_entropy", "nll", "mse"}
+        metrics : dict of str to callable, optional
+            Each is called once, as ``metric(scores, targets)`` with those of all examples:
+            ``{"top5": top_k_accuracy}`` (`numcnn.metrics`).
 
         Returns
         -------
         Evaluation
-            A named tuple (loss, accuracy); ignored labels count in neither.
+            A named tuple (loss, accuracy); ignored labels count in neither. Its ``metrics`` is
+            a dict of what the metrics gave.
         """
         loss = as_loss(loss)
         training.check_data(self, loss, x, y)
-        return training.evaluate(self, x, y, loss, as_count(batch_size, "batch_size"))
+        for name, metric in (metrics or {}).items():
+            if not callable(metric):
+                raise TypeError(f"metric {name!r} must be a function (scores, targets)")
+        count = as_count(batch_size, "batch_size")
+        return evaluation.evaluate(self, x, y, loss, count, metrics)
 
     def predict(self, x: Any, batch_size: int = 256) -> np.ndarray:
         """Return the outputs for all of `x`, with dropout off.
@@ -228,7 +253,7 @@ class Sequential(Chain):
         -------
         ndarray, shape (N, ...)
         """
-        return training.predict(self, x, as_count(batch_size, "batch_size"))
+        return evaluation.predict(self, x, as_count(batch_size, "batch_size"))
 
     def summary(self, input_shape: tuple[int, ...] | None = None) -> Summary:
         """Return a table of the layers: output, parameters, MACs, receptive field, bytes.

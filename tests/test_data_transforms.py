@@ -1,9 +1,9 @@
-"""normalize() and random_shift(): the arithmetic and the refusals."""
+"""normalize(), random_shift(), compose() and one_hot(): the arithmetic and the refusals."""
 
 import numpy as np
 import pytest
 
-from numcnn.data import normalize, random_shift
+from numcnn.data import compose, normalize, one_hot, random_shift
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
@@ -103,3 +103,47 @@ def test_random_shift_refuses_what_makes_no_sense():
         random_shift(-1)
     with pytest.raises(ValueError, match=r"got shape \(3, 4\)"):
         random_shift(1)(np.zeros((3, 4)), np.random.default_rng(0))
+
+
+def test_compose_goes_from_first_to_last():
+    xb = np.random.default_rng(0).random((4, 1, 3, 3))
+    both = compose(random_shift(1), normalize(0.5, 2))(xb, np.random.default_rng(1))
+    rng = np.random.default_rng(1)
+    np.testing.assert_array_equal(both, normalize(0.5, 2)(random_shift(1)(xb, rng), rng))
+    assert not np.array_equal(both, random_shift(1)(normalize(0.5, 2)(xb), rng))
+    drawn = []
+
+    def draw(xb, rng):
+        drawn.append(rng.random())
+        return xb
+
+    compose(draw, compose(draw))(xb, np.random.default_rng(1))
+    assert drawn == np.random.default_rng(1).random(2).tolist()
+
+
+def test_compose_of_nothing_and_of_no_function():
+    xb = np.ones(3)
+    np.testing.assert_array_equal(compose()(xb), xb)
+    with pytest.raises(TypeError, match=r"transform 1 must be a function .* got 3"):
+        compose(normalize(0, 1), 3)
+
+
+def test_one_hot_has_a_row_for_each_label():
+    labels = np.array([[2, 0], [1, 2]], np.uint8)
+    rows = one_hot(labels, 4)
+    assert rows.shape == (2, 2, 4)
+    assert rows.dtype == np.float32
+    np.testing.assert_array_equal(rows, np.eye(4)[labels])
+    assert one_hot([1], 2, np.float64).dtype == np.float64
+    assert one_hot(np.zeros(0, int), 3).shape == (0, 3)
+
+
+def test_one_hot_refuses():
+    with pytest.raises(TypeError, match=r"class numbers \(integers\), got float64"):
+        one_hot([0.0, 1.0], 2)
+    with pytest.raises(ValueError, match=r"label 3 at labels\[1, 0\] is none of the 3 classes"):
+        one_hot([[0], [3]], 3)
+    with pytest.raises(ValueError, match="label -1 at"):
+        one_hot([-1], 3)
+    with pytest.raises(ValueError, match="num_classes must be at least 1"):
+        one_hot([0], 0)

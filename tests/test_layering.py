@@ -33,8 +33,12 @@ FLOORS = (
     (
         "numcnn.data",
         "numcnn.data.*",
+        "numcnn.callbacks",
         "numcnn.checkpoint",
+        "numcnn.evaluation",
         "numcnn.history",
+        "numcnn.metrics",
+        "numcnn.nanguard",
         "numcnn.progress",
         "numcnn.summary",
         "numcnn.gradcheck",

@@ -266,7 +266,8 @@ def test_the_history_holds_a_row_per_epoch():
     history = train(network(), x, y, epochs=3, validation_data=data(20, seed=2))
     assert len(history) == 3
     assert history["epoch"] == [1, 2, 3]
-    keys = ["epoch", "loss", "accuracy", "seconds", "images_per_s", "val_loss", "val_accuracy"]
+    keys = ["epoch", "loss", "accuracy", "lr", "seconds", "images_per_s"]
+    keys += ["val_loss", "val_accuracy"]
     assert [sorted(row) for row in history.epochs] == [sorted(keys)] * 3
     assert len(history.batch_losses) == 3 * 4
     for epoch, row in enumerate(history.epochs):
@@ -276,7 +277,7 @@ def test_the_history_holds_a_row_per_epoch():
         assert row["images_per_s"] == pytest.approx(60 / row["seconds"])
         assert row["accuracy"] * 60 == pytest.approx(round(row["accuracy"] * 60), abs=1e-9)
     with pytest.raises(
-        KeyError, match="the history has no 'acc'; it has accuracy, epoch, images_per_s"
+        KeyError, match="the history has no 'acc'; it has accuracy, epoch, images_per_s, loss, lr"
     ):
         history["acc"]
     assert repr(history).startswith("History(3 epochs; last: loss=")

@@ -1,8 +1,88 @@
-"""Transforms for `DataLoader`: functions ``(xb, rng) -> xb`` of one batch."""
+"""Transforms for `DataLoader`, functions ``(xb, rng) -> xb`` of one batch; and one-hot labels.
+
+Those that change pictures at random are in ``augment.py``, whitening is in ``whitening.py``.
+"""
 
 from collections.abc import Callable, Sequence
 
 import numpy as np
+
+from numcnn.shapes import as_count
+
+
+def compose(*transforms: Callable) -> Callable:
+    """Make one transform of several, the first one first.
+
+    Parameters
+    ----------
+    *transforms : callable
+        Each takes ``(xb, rng)`` and returns a batch. Without any, nothing is changed.
+
+    Returns
+    -------
+    callable
+        ``transform(xb, rng)``. All draw from the same `rng`, one after the other.
+
+    Raises
+    ------
+    TypeError
+        If one is no function.
+
+    Examples
+    --------
+    ``compose(random_crop(4), random_horizontal_flip(), normalize(mean, std))``
+    """
+    for position, each in enumerate(transforms):
+        if not callable(each):
+            raise TypeError(
+                f"transform {position} must be a function (xb, rng) -> xb; got {each!r}"
+            )
+
+    def transform(xb: np.ndarray, rng: np.random.Generator | None = None) -> np.ndarray:
+        for each in transforms:
+            xb = each(xb, rng)
+        return xb
+
+    return transform
+
+
+def one_hot(labels: np.ndarray, num_classes: int, dtype: type = np.float32) -> np.ndarray:
+    """Return a row for each label: 1 at its class, 0 elsewhere.
+
+    What `MSELoss` needs as targets of a classifier; `CrossEntropyLoss` takes the labels.
+
+    Parameters
+    ----------
+    labels : array_like of int, shape (...)
+        Class numbers from 0.
+    num_classes : int
+        Length of a row.
+    dtype : dtype
+        Of the result.
+
+    Returns
+    -------
+    ndarray, shape (..., num_classes)
+
+    Raises
+    ------
+    TypeError
+        If the labels are no integers.
+    ValueError
+        If one is none of the classes.
+    """
+    labels = np.asarray(labels)
+    num_classes = as_count(num_classes, "num_classes")
+    if labels.dtype.kind not in "iu":
+        raise TypeError(f"one_hot takes class numbers (integers), got {labels.dtype}")
+    wrong = (labels < 0) | (labels >= num_classes)
+    if wrong.any():
+        where = tuple(map(int, np.argwhere(wrong)[0]))
+        raise ValueError(
+            f"label {labels[where]} at labels[{', '.join(map(str, where))}] is none of the "
+            f"{num_classes} classes, which are numbered 0 to {num_classes - 1}"
+        )
+    return (labels[..., None] == np.arange(num_classes)).astype(dtype)
 
 
 def normalize(mean: float | Sequence[float], std: float | Sequence[float]) -> Callable:
@@ -59,44 +139,3 @@ def _for_channels(values, xb, dtype):
             "whose channels are axis 1"
         )
     return values.reshape(-1, *(1,) * (xb.ndim - 2))
-
-
-def random_shift(pixels: int) -> Callable:
-    """Make a transform that moves each picture by up to `pixels` in both directions.
-
-    What moves in is 0. A digit that stands a little elsewhere is still that digit; a network
-    that is shown so learns it.
-
-    Parameters
-    ----------
-    pixels : int
-        Largest distance, 0 or more.
-
-    Returns
-    -------
-    callable
-        ``transform(xb, rng)``: `xb` has shape (N, C, H, W); the result is a new array. Every
-        distance from -pixels to pixels is as likely, down and to the right independently.
-
-    Raises
-    ------
-    ValueError
-        Here, if `pixels` is negative; in the transform, if `xb` holds no pictures.
-    """
-    if pixels < 0:
-        raise ValueError(f"pixels must be 0 or more; got {pixels}")
-
-    def transform(xb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        if xb.ndim != 4:
-            raise ValueError(f"random_shift takes pictures (N, C, H, W); got shape {xb.shape}")
-        count, _, height, width = xb.shape
-        framed = np.pad(xb, ((0, 0), (0, 0), (pixels, pixels), (pixels, pixels)))
-        down, right = rng.integers(0, 2 * pixels + 1, (2, count))
-        rows = down[:, None] + np.arange(height)
-        columns = right[:, None] + np.arange(width)
-        example = np.arange(count)[:, None, None]
-        # advanced indices around a slice put the channels last; back to (N, C, H, W)
-        shifted = framed[example, :, rows[:, :, None], columns[:, None, :]]
-        return np.ascontiguousarray(shifted.transpose(0, 3, 1, 2))
-
-    return transform

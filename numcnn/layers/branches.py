@@ -264,6 +264,12 @@ def as_named(layers: tuple[Layer | Mapping[str, Layer], ...]) -> dict[str, Layer
     for name, layer in named.items():
         if not isinstance(layer, Layer):
             raise TypeError(f"layer {name} is no Layer but {layer!r}")
+        if getattr(layer, "return_indices", False):
+            raise ValueError(
+                f"layer {name}, {layer!r}, returns two arrays, and layers inside others pass "
+                f"one on; leave out return_indices: MaxUnpool2d(..., pool=layer) finds the "
+                f"indices of a MaxPool2d without it"
+            )
         if "." in name:
             raise ValueError(f"the name of a layer can't have a dot: {name!r}")
     return named

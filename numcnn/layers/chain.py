@@ -84,23 +84,6 @@ class Chain(Layer):
         super().__init__()
         self._children.update(as_named(layers))
         refuse_repeated(self)
-        for position, layer in enumerate(layers):
-            if not isinstance(layer, Layer):
-                raise TypeError(f"layer {position} is no Layer but {layer!r}")
-            if getattr(layer, "return_indices", False):
-                raise ValueError(
-                    f"layer {position}, {layer!r}, returns two arrays, and a row of layers passes "
-                    f"one on; leave out return_indices: MaxUnpool2d(..., pool=layer) finds the "
-                    f"indices of a MaxPool2d without it"
-                )
-            taken = {id(inner) for inner in self.layers()}
-            for inner in layer.layers():
-                if id(inner) in taken:
-                    raise ValueError(
-                        f"{inner!r} stands at two places; what a layer keeps for its backward "
-                        f"pass would be overwritten, so make a second one"
-                    )
-            self._children[str(position)] = layer
         self._check_neighbours()
 
     def __len__(self) -> int:

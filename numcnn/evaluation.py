@@ -1,0 +1,150 @@
+"""The two passes without training: `evaluate` and `predict`. Both work on any `Layer`."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .data.loader import DataLoader
+from .layers import Layer, no_grad
+from .layers.parameter import refuse_masked
+from .losses import Loss
+
+__all__ = ["Evaluation", "Tally", "evaluate", "mode", "predict"]
+
+Metrics = Mapping[str, Callable[[np.ndarray, np.ndarray], Any]]
+
+
+class _Figures(NamedTuple):
+    loss: float
+    accuracy: float | None
+
+
+class Evaluation(_Figures):
+    """Result of `evaluate`: a named tuple (loss, accuracy).
+
+    Attributes
+    ----------
+    loss : float
+        Mean loss of the whole set, as if it were one batch: of its examples (or numbers), or
+        where classes have weights the weighted mean; ignored labels take no part. A loss that
+        isn't averaged (``reduction="sum"``) is divided by the number of examples.
+    accuracy : float or None
+        Share of labels whose class has the highest score, whatever the weights; ignored labels
+        don't count. None without class labels, for example where targets are probabilities.
+    metrics : mapping
+        What each of the metrics asked for gave, by name; no part of the tuple.
+    """
+
+    metrics: Mapping[str, Any] = MappingProxyType({})
+
+    def __repr__(self) -> str:
+        others = "".join(f", {name}={value!r}" for name, value in self.metrics.items())
+        return f"Evaluation(loss={self.loss!r}, accuracy={self.accuracy!r}{others})"
+
+
+@contextlib.contextmanager
+def mode(model: Layer, training: bool) -> Iterator[None]:
+    """Set training or evaluation for a while; afterwards every layer is as it was."""
+    before = [(layer, layer.training) for layer in model.layers()]
+    model.train(training)
+    try:
+        yield
+    finally:
+        for layer, was in before:
+            layer.training = was
+
+
+def to_device(model: Layer, x: Any) -> Any:
+    """Return a host batch as an array that the model takes."""
+    if model.device.name != "cuda" or model.device.owns(x):
+        return x
+    return model.device.to_device(np.asarray(x, model.dtype or np.float32))
+
+
+class Tally:
+    """Loss and accuracy over several batches, each batch with the weight that it has."""
+
+    def __init__(self, model: Layer, loss: Loss, keep_scores: bool = False) -> None:
+        self.model = model
+        self.keep_scores = keep_scores
+        self.scores: list[np.ndarray] = []
+        self.loss_of = loss
+        self.total = self.weight = 0.0
+        self.hits = self.count = 0
+        self.labelled = False
+
+    def add(self, xb: Any, yb: Any) -> float:
+        """Run a batch forward; return its loss."""
+        model, loss = self.model, self.loss_of
+        scores = model.forward(to_device(model, xb))
+        labelled = loss.takes_labels(yb)
+        value = loss(scores, yb if labelled else to_device(model, yb))
+        if self.keep_scores:
+            self.scores.append(model.device.to_host(scores))
+        if loss.reduction in ("sum", "half_sum"):
+            self.total += value
+            self.weight += len(xb)
+        else:
+            self.total += value * loss.divisor if loss.divisor else 0.0
+            self.weight += loss.divisor
+        if labelled:
+            self.labelled = True
+            counted = yb != loss.ignore_index
+            right = model.device.to_host(scores).argmax(axis=1) == yb
+            self.hits += int((right & counted).sum())
+            self.count += int(counted.sum())
+        return value
+
+    @property
+    def loss(self) -> float:
+        """The mean loss so far; nan where no label counted."""
+        return self.total / self.weight if self.weight else math.nan
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of hits so far; None without labels, nan where all were ignored."""
+        if not self.labelled:
+            return None
+        return self.hits / self.count if self.count else math.nan
+
+
+def evaluate(
+    model: Layer,
+    x: Any,
+    y: Any,
+    loss: Loss,
+    batch_size: int = 256,
+    metrics: Metrics | None = None,
+) -> Evaluation:
+    """Return mean loss, accuracy and other metrics on a data set; `Evaluation` says of what."""
+    loss.to(model.device.name)
+    tally = Tally(model, loss, keep_scores=bool(metrics))
+    with mode(model, False), no_grad():
+        for xb, yb in DataLoader(x, y, batch_size):
+            tally.add(xb, yb)
+    result = Evaluation(tally.loss, tally.accuracy)
+    if metrics:
+        scores, targets = np.concatenate(tally.scores), np.asarray(y)
+        result.metrics = {name: metric(scores, targets) for name, metric in metrics.items()}
+    return result
+
+
+def predict(model: Layer, x: Any, batch_size: int = 256) -> np.ndarray:
+    """Return the model's outputs for all of `x`, in evaluation mode, as a NumPy array."""
+    refuse_masked(x, "x")
+    x = np.asarray(x)
+    if len(x) == 0:
+        shape = model.output_shape((0, *x.shape[1:]))
+        return np.empty(shape, model.dtype or np.float32)
+    outputs = []
+    with mode(model, False), no_grad():
+        for begin in range(0, len(x), batch_size):
+            y = model.forward(to_device(model, x[begin : begin + batch_size]))
+            outputs.append(model.device.to_host(y))
+    return np.concatenate(outputs)
