@@ -24,6 +24,7 @@ from .cli_errors import Commands
 from .cli_options import (
     DATA_SETS,
     MODELS,
+    Augment,
     BatchSize,
     Data,
     Device,
@@ -93,6 +94,7 @@ def train(
     momentum: Momentum = None,
     schedule: Schedule = "one-cycle",
     shift: Shift = None,
+    augment: Augment = False,
     device: Device = "cpu",
     seed: Seed = 0,
     limit: Limit = None,
@@ -110,9 +112,13 @@ def train(
     [cyan]numcnn train --model mlp --epochs 10 --plot[/cyan]
 
     [cyan]numcnn train --data cifar10 --model cifar-demo --optimizer sgd --lr 0.03[/cyan]
+
+    [cyan]numcnn train --data cifar10 --model cifar-demo --augment --epochs 20[/cyan]
     """
     started = time.perf_counter()
     examples = runs.data_set(data)
+    if augment:
+        recipe.check_augment(examples)
     make_optimizer, steps = recipe.optimizer_maker(optimizer, lr, momentum)
     make_schedule = recipe.schedule_maker(schedule)
     network = runs.build(model, examples, device=device, seed=seed)
@@ -124,13 +130,14 @@ def train(
     count = sum(parameter.size for parameter in network.parameters())
     typer.echo(f"model   {model}, {count:,} parameters")
     typer.echo(f"data    {len(x):,} {examples.noun} to train on, {len(x_test):,} to test")
-    shift = recipe.default_shift(network) if shift is None else shift
+    shift = recipe.default_shift(network, augment) if shift is None else shift
     times = "once" if epochs == 1 else f"{epochs} times"
     typer.echo(f"plan    {times} through them, {batch_size} at a time, {steps}, seed {seed}")
-    if shift:
-        typer.echo(f"        pictures moved by up to {shift} pixels at random, to be seen anew")
+    moves = [f"moved by up to {shift} pixels"] * (shift > 0) + ["mirrored"] * augment
+    if moves:
+        typer.echo(f"        pictures {' and '.join(moves)} at random, to be seen anew")
     _get_ready(network, (min(batch_size, len(x)), *examples.shape), make_optimizer)
-    transform = recipe.transform_maker(examples, shift)
+    transform = recipe.transform_maker(examples, shift, augment)
     history = network.fit(
         DataLoader(x, y, batch_size, shuffle=True, seed=seed, transform=transform),
         epochs=epochs,
@@ -138,7 +145,7 @@ def train(
         scheduler=make_schedule,
     )
     figures = {"epochs": epochs, "batch_size": batch_size, "optimizer": steps, "seed": seed}
-    figures |= {"schedule": schedule, "shift": shift, "examples": len(x)}
+    figures |= {"schedule": schedule, "shift": shift, "augment": augment, "examples": len(x)}
     figures |= {"mean": list(examples.mean), "std": list(examples.std)}
     run = runs.Run(network, model, examples, {key: str(figures[key]) for key in figures})
     accuracy = network.evaluate(run.normalize(x_test), y_test).accuracy

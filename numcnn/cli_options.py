@@ -41,6 +41,14 @@ Shift = Annotated[
         "or 0 for a network without convolutions.",
     ),
 ]
+Augment = Annotated[
+    bool,
+    typer.Option(
+        "--augment",
+        help="Mirror every other training picture too, and move them by up to 4 pixels unless "
+        "--shift says otherwise; for cifar10 and fashion-mnist.",
+    ),
+]
 Device = Annotated[
     str,
     typer.Option(metavar=DEVICES, help="All cores, an NVIDIA GPU, or plain Python (slow)."),

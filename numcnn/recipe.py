@@ -17,6 +17,7 @@ from .runs import DataSet, choose
 from .schedulers import OneCycleLR
 
 __all__ = [
+    "check_augment",
     "default_shift",
     "optimizer_maker",
     "schedule_maker",
@@ -74,16 +75,36 @@ def schedule_maker(name: str) -> Callable[[Optimizer, int], Any] | None:
     )
 
 
-def default_shift(network: Sequential) -> int:
+def default_shift(network: Sequential, augment: bool = False) -> int:
     """Return by how many pixels training pictures are moved: 2 if the network has convolutions.
 
     A network without them treats each pixel on its own and needs far longer to learn that a
-    digit may stand elsewhere.
+    digit may stand elsewhere. Where pictures are to be augmented, it is the 4 pixels that are
+    usual for CIFAR-10 (He et al., "Deep residual learning for image recognition", 2016).
     """
+    if augment:
+        return 4
     return 2 if any(isinstance(layer, Conv2d) for layer in network.layers()) else 0
 
 
-def transform_maker(examples: DataSet, shift: int) -> Callable[..., np.ndarray]:
+def check_augment(examples: DataSet) -> None:
+    """Refuse to mirror what is another thing then.
+
+    Raises
+    ------
+    ValueError
+        For digits.
+    """
+    if examples.noun == "digits":
+        raise ValueError(
+            f"--augment mirrors pictures, and a mirrored digit is none; it is for cifar10 and "
+            f"fashion-mnist, and {examples.name} has --shift"
+        )
+
+
+def transform_maker(
+    examples: DataSet, shift: int, mirror: bool = False
+) -> Callable[..., np.ndarray]:
     """Return the transform of a training batch: move each picture, then normalise.
 
     Parameters
@@ -92,11 +113,10 @@ def transform_maker(examples: DataSet, shift: int) -> Callable[..., np.ndarray]:
         Gives mean and standard deviation.
     shift : int
         Largest distance, in pixels, by which a picture is moved.
+    mirror : bool
+        Mirror every other picture, chosen at random, too.
     """
-    move = data.random_shift(shift)
-    normalize = data.normalize(examples.mean, examples.std)
-
-    def transform(xb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        return normalize(move(xb, rng))
-
-    return transform
+    change = [data.random_shift(shift)]
+    if mirror:
+        change.append(data.random_horizontal_flip())
+    return data.compose(*change, data.normalize(examples.mean, examples.std))

@@ -145,6 +145,57 @@ def test_reference_device_limits_the_test_too(tmp_path):
     assert "device  reference (plain Python" in result.stdout
 
 
+@pytest.fixture
+def small_cifar(tmp_path, monkeypatch):
+    """A folder with a CIFAR-10 of 10 pictures a file, each with one bright pixel."""
+    folder = tmp_path / "data" / "cifar10"
+    folder.mkdir(parents=True)
+    record = bytes([3]) + bytes(1500) + bytes([255]) + bytes(1571)
+    for name in (*(f"data_batch_{n}.bin" for n in range(1, 6)), "test_batch.bin"):
+        (folder / name).write_bytes(record * 10)
+    monkeypatch.setenv("NUMCNN_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "moves", "shift"),
+    [
+        ((), None, "0"),
+        (("--augment",), "moved by up to 4 pixels and mirrored", "4"),
+        (("--augment", "--shift", 1), "moved by up to 1 pixels and mirrored", "1"),
+        (("--augment", "--shift", 0), "mirrored", "0"),
+    ],
+)
+def test_train_augments_on_demand(small_cifar, options, moves, shift):
+    args = ("--data", "cifar10", "--model", "mlp", "--epochs", 1, "--limit", 4)
+    result = call("train", *args, "--batch-size", 2, *options)
+    assert result.exit_code == 0, result.output
+    said = f"        pictures {moves} at random, to be seen anew"
+    assert (said in result.stdout.splitlines()) == (moves is not None)
+    assert ("to be seen anew" in result.stdout) == (moves is not None)
+    _, header = load_weights("runs/mlp-cifar10/weights.safetensors")
+    assert header["shift"] == shift
+    assert header["augment"] == str(bool(options))
+
+
+def test_augmented_pictures_are_moved_mirrored_and_normalised():
+    examples = runs.data_set("cifar10")
+    x = np.zeros((200, 3, 32, 32), np.float32)
+    x[:, :, 10, 5] = 1
+    plain = data.normalize(examples.mean, examples.std)
+    moved = recipe.transform_maker(examples, 4, mirror=True)(x, np.random.default_rng(0))
+    bright = moved == plain(np.ones_like(x))
+    assert (bright.sum((2, 3)) == 1).all()
+    _, channel, row, column = np.nonzero(bright)
+    assert set(row) == set(range(6, 15))
+    assert set(column) == set(range(1, 10)) | {31 - c for c in range(1, 10)}
+    for first, other in ((0, 1), (0, 2)):  # a picture's channels go together
+        np.testing.assert_array_equal(row[channel == first], row[channel == other])
+        np.testing.assert_array_equal(column[channel == first], column[channel == other])
+    unmirrored = recipe.transform_maker(examples, 4)(x, np.random.default_rng(0))
+    assert np.nonzero(unmirrored == plain(np.ones_like(x)))[3].max() == 9
+
+
 def test_train_refuses_what_cannot_work(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     said = fails("train", "--data", "cifar10")
@@ -158,6 +209,7 @@ def test_train_refuses_what_cannot_work(tmp_path, monkeypatch):
     assert "there is no optimizer 'adamm'; did you mean 'adam'?" in fails(
         "train", "--optimizer", "adamm"
     )
+    assert "a mirrored digit is none; it is for cifar10" in fails("train", "--augment")
     assert "there is no schedule 'cosine'" in fails("train", "--schedule", "cosine")
     assert "--momentum belongs to --optimizer sgd" in fails("train", "--momentum", 0.9)
     assert "momentum must be" in fails("train", "--optimizer", "sgd", "--momentum", 1)
