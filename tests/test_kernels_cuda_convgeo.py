@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from checks_cuda import Out, both_dtypes, check, integers, random
 
+from numcnn import ConstantPad2d, Conv2d, ConvTranspose2d, LocallyConnected2d, ReflectionPad2d
+
 # name: (N, C, H, W), (top, left, bottom, right), the modes that can fill so much
 PADDINGS = {
     "all different": ((2, 2, 4, 5), (1, 2, 3, 4), (0, 1, 2, 3)),
@@ -87,3 +89,44 @@ def test_pad2d_hands_on_nan(mode, dtype):
     x[0, 1, 1, 2] = dy[0, 1, 2, 3] = np.nan
     check("pad2d_forward", x, 1, 2, mode, 0.0, Out(dy.shape, dtype), exact=True)
     check("pad2d_backward_input", dy, 1, 2, mode, Out(x.shape, dtype), exact=True)
+
+
+# ------------------------------------------------------------------------------ layers on the GPU
+
+LAYERS = {
+    "reflected": (lambda: Conv2d(2, 3, (3, 2), 1, (2, 1), padding_mode="reflect"), (2, 2, 3, 4)),
+    "same, circular": (
+        lambda: Conv2d(2, 2, (2, 4), 1, "same", groups=2, padding_mode="circular"),
+        (1, 2, 3, 4),
+    ),
+    "transposed": (
+        lambda: ConvTranspose2d(4, 2, (3, 2), (2, 1), 1, (1, 0), groups=2),
+        (1, 4, 2, 3),
+    ),
+    "transposed, no bias": (lambda: ConvTranspose2d(2, 1, 2, bias=False), (1, 2, 2, 3)),
+    "locally connected": (lambda: LocallyConnected2d(2, 2, (3, 4), (3, 2), 1, 1), (2, 2, 3, 4)),
+    "no bias": (lambda: LocallyConnected2d(1, 2, (3, 4), 2, 2, bias=False), (2, 1, 3, 4)),
+    "mirror": (lambda: ReflectionPad2d((1, 3, 2, 0)), (2, 1, 3, 4)),
+    "constant": (lambda: ConstantPad2d((1, 0, 2, 0), 0.5), (2, 1, 3, 4)),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_layers_on_the_gpu(name):
+    """Sums of at most 30 products of size 10, in float64."""
+    make, shape = LAYERS[name]
+    layer, truth = make().to("cuda", "float64"), make().to("reference", "float64")
+    layer.reseed(1)
+    truth.reseed(1)
+    x = random(np.float64, *shape)
+    expected = truth(x)
+    dy = random(np.float64, *expected.shape, seed=1)
+    y = layer(layer.device.to_device(x))
+    dx = layer.backward(layer.device.to_device(dy))
+    found = {"y": y, "dx": dx} | {key: p.grad for key, p in layer.named_parameters()}
+    wanted = {"y": expected, "dx": truth.backward(dy)}
+    wanted |= {key: p.grad for key, p in truth.named_parameters()}
+    assert found.keys() == wanted.keys()
+    for key, want in wanted.items():
+        got = layer.device.to_host(found[key])
+        np.testing.assert_allclose(got, want, rtol=0, atol=1e-12, err_msg=key)
