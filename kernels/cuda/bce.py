@@ -46,7 +46,7 @@ def _backward_input(pred, target, weight, dlosses, dpred):
     i = cuda.grid(1)
     if i < dpred.size:
         one = pred.dtype.type(1)
-        tiny = pred.dtype.type(1e-12)
+        tiny = pred.dtype.type(9.999999960041972e-13)  # 1e-12 of float32, in both precisions
         p = pred[i]
         below = p * (one - p)
         below = below if not below < tiny else tiny

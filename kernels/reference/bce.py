@@ -10,8 +10,8 @@ the probability of yes, t = target[i] the right one.
 
     dpred[i] = dlosses[i] * weight * (p - t) / (p (1 - p)),   that denominator at least 1e-12
 
-The two bounds keep a certain and wrong answer finite. Where p or t isn't between 0 and 1 the loss
-is NaN. Every output array is overwritten.
+The two bounds, PyTorch's, keep a certain and wrong answer finite. Where p or t isn't between 0
+and 1 the loss is NaN. Every output array is overwritten.
 """
 
 import math
@@ -44,7 +44,7 @@ def bce_backward_input(pred, target, weight, dlosses, dpred):
     """Write dpred[i] = weight (p - t) / (p (1 - p)) * dlosses[i]."""
     number = pred.dtype.type
     one = number(1)
-    tiny = number(1e-12)
+    tiny = number(9.999999960041972e-13)  # 1e-12 of float32, in both precisions
     for i in range(pred.shape[0]):
         p = pred[i]
         below = p * (one - p)
