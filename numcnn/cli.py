@@ -40,6 +40,7 @@ from .cli_options import (
     Seed,
     Shift,
 )
+from .cli_pictures import pictures
 from .data import DataLoader
 from .losses import CrossEntropyLoss
 from .models import ZOO
@@ -254,6 +255,9 @@ def predict(
         if picture.notes:
             typer.echo(f"  {'; '.join(picture.notes)}")
         console.print(digit.sheet(console, picture, examples.classes, share))
+
+
+app.command()(pictures)
 
 
 @app.command()
