@@ -83,7 +83,7 @@ def _dream(subject: Subject, path: Path) -> None:
     from scipy.ndimage import zoom
 
     low, high = float(subject.picture.min()), float(subject.picture.max())
-    image = zoom(subject.picture, (1, ENLARGED, ENLARGED), order=1)
+    image = zoom(subject.picture, (1, ENLARGED, ENLARGED), order=1, mode="nearest")
     room = low + 0.15 * (high - low) + 0.5 * (image - low)  # black and white could only stay
     layer = subject.maps[-1]
     deep_dream(subject.network, room, layer, bounds=(low, high), **DREAM).plot(path)

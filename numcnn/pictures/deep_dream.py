@@ -137,7 +137,7 @@ def deep_dream(
 
     def resize(x: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         factors = (1, 1, size[0] / x.shape[2], size[1] / x.shape[3])
-        return zoom(x, factors, order=1)
+        return zoom(x, factors, order=1, mode="nearest")
 
     def score(x: np.ndarray) -> float:
         return float(np.square(prefix.forward(x), dtype=np.float64).sum())
