@@ -41,6 +41,7 @@ from .cli_options import (
     Seed,
     Shift,
 )
+from .cli_pictures import pictures
 from .data import DataLoader
 from .losses import CrossEntropyLoss
 from .models import ZOO
@@ -261,6 +262,9 @@ def predict(
         if picture.notes:
             typer.echo(f"  {'; '.join(picture.notes)}")
         console.print(digit.sheet(console, picture, examples.classes, share))
+
+
+app.command()(pictures)
 
 
 @app.command()
