@@ -749,6 +749,8 @@ LAYERS = [
     "SiLU",
     "Softplus",
     "Softsign",
+    "AdaptiveAvgPool2d",
+    "AdaptiveMaxPool2d",
     "AvgPool2d",
     "Conv2d",
     "Dropout",
@@ -757,10 +759,14 @@ LAYERS = [
     "Linear",
     "LogSoftmax",
     "MaxPool2d",
+    "MaxUnpool2d",
+    "PixelShuffle",
+    "PixelUnshuffle",
     "ReLU",
     "Sigmoid",
     "Softmax",
     "Tanh",
+    "Upsample",
 ]
 
 
