@@ -22,6 +22,8 @@ from .layers import (
     ELU,
     GELU,
     SELU,
+    AdaptiveAvgPool2d,
+    AdaptiveMaxPool2d,
     AlphaDropout,
     AvgPool2d,
     CircularPad2d,
@@ -46,6 +48,9 @@ from .layers import (
     LogSoftmax,
     Maxout,
     MaxPool2d,
+    MaxUnpool2d,
+    PixelShuffle,
+    PixelUnshuffle,
     PReLU,
     ReflectionPad2d,
     ReLU,
@@ -73,6 +78,7 @@ from .losses import (
     MultiMarginLoss,
     NLLLoss,
     SmoothL1Loss,
+    Upsample,
 )
 from .model import Sequential
 
@@ -148,6 +154,13 @@ def _small_lenet() -> Sequential:
     )
 
 
+def _unpooling(shape: tuple[int, ...], *arguments: int) -> MaxUnpool2d:
+    """Return an unpooling whose pooling has run, on pictures of `shape`."""
+    pool = MaxPool2d(*arguments)
+    pool(_spread(np.random.Generator(np.random.Philox(1)), shape))
+    return MaxUnpool2d(*arguments, pool=pool)
+
+
 CASES = (
     Case(lambda: Conv2d(2, 3, 3), (2, 2, 5, 6)),
     Case(lambda: Conv2d(3, 2, 1), (2, 3, 3, 4)),
@@ -182,6 +195,20 @@ CASES = (
     Case(lambda: AvgPool2d(3, stride=2, padding=1, count_include_pad=False), (1, 2, 6, 5)),
     Case(lambda: AvgPool2d(3, stride=2, ceil_mode=True), (1, 1, 6, 8)),
     Case(lambda: AvgPool2d(2, divisor_override=3), (1, 2, 4, 6)),
+    Case(lambda: AdaptiveAvgPool2d(1), (2, 3, 4, 5)),
+    Case(lambda: AdaptiveAvgPool2d((3, None)), (2, 1, 7, 4)),
+    Case(lambda: AdaptiveAvgPool2d((5, 2)), (1, 2, 3, 7)),
+    Case(lambda: AdaptiveMaxPool2d((3, 2)), (1, 2, 7, 5)),
+    Case(lambda: AdaptiveMaxPool2d((None, 5)), (2, 1, 4, 3)),
+    Case(lambda: _unpooling((2, 2, 5, 6), 2), (2, 2, 2, 3)),
+    Case(lambda: _unpooling((1, 2, 5, 6), 3, 1, 1), (1, 2, 5, 6)),
+    Case(lambda: Upsample(scale_factor=2), (2, 1, 3, 4)),
+    Case(lambda: Upsample(scale_factor=(1.7, 0.6)), (1, 2, 4, 6)),
+    Case(lambda: Upsample(size=(7, 4), mode="bilinear"), (1, 2, 4, 7)),
+    Case(lambda: Upsample(scale_factor=1.7, mode="bilinear"), (2, 1, 3, 5)),
+    Case(lambda: Upsample(size=(7, 5), mode="bilinear", align_corners=True), (1, 2, 4, 6)),
+    Case(lambda: PixelShuffle(2), (2, 8, 2, 3)),
+    Case(lambda: PixelUnshuffle(3), (1, 2, 6, 3)),
     Case(lambda: Linear(5, 4), (3, 5)),
     Case(lambda: Linear(5, 4, bias=False), (2, 3, 5)),
     Case(Flatten, (2, 3, 4, 2)),

@@ -9,6 +9,8 @@ from numcnn import (
     ELU,
     GELU,
     SELU,
+    AdaptiveAvgPool2d,
+    AdaptiveMaxPool2d,
     AlphaDropout,
     AvgPool2d,
     BCELoss,
@@ -38,11 +40,14 @@ from numcnn import (
     LogSoftmax,
     Maxout,
     MaxPool2d,
+    MaxUnpool2d,
     MSELoss,
     MSLELoss,
     MultiMarginLoss,
     NLLLoss,
     PerceptronLoss,
+    PixelShuffle,
+    PixelUnshuffle,
     PReLU,
     ReflectionPad2d,
     ReLU,
@@ -58,6 +63,7 @@ from numcnn import (
     Softsign,
     Step,
     Tanh,
+    Upsample,
     ZeroPad2d,
     gradcheck,
 )
@@ -86,6 +92,13 @@ def network():
         Dropout(0.3),
         Linear(5, 3),
         seed=5,
+    )
+
+
+def autoencoder(*arguments):
+    pool = MaxPool2d(*arguments)
+    return Sequential(
+        Conv2d(1, 2, 3, padding=1), pool, Tanh(), MaxUnpool2d(*arguments, pool=pool), seed=6
     )
 
 
@@ -157,6 +170,23 @@ LAYERS = {
     "avg-pool-inside-only": (lambda: AvgPool2d(3, 2, 1, count_include_pad=False), (1, 2, 5, 4)),
     "avg-pool-ceil": (lambda: AvgPool2d(3, stride=2, ceil_mode=True), (1, 1, 6, 8)),
     "avg-pool-divisor": (lambda: AvgPool2d(2, divisor_override=3), (1, 1, 4, 6)),
+    "adaptive-avg-pool": (lambda: AdaptiveAvgPool2d((3, 2)), (1, 2, 7, 5)),
+    "adaptive-avg-pool-all": (lambda: AdaptiveAvgPool2d(1), (2, 2, 3, 4)),
+    "adaptive-avg-pool-more": (lambda: AdaptiveAvgPool2d((5, None)), (1, 1, 3, 4)),
+    "adaptive-max-pool": (lambda: AdaptiveMaxPool2d((3, 2)), (1, 2, 7, 5)),
+    "max-unpool": (lambda: autoencoder(2), (2, 1, 4, 6)),
+    "max-unpool-rows-left-over": (lambda: autoencoder(2), (1, 1, 5, 7)),
+    "max-unpool-overlapping": (lambda: autoencoder((3, 2), 1, 1), (1, 1, 4, 5)),
+    "upsample-nearest": (lambda: Upsample(scale_factor=(2, 1.6)), (1, 2, 3, 4)),
+    "upsample-nearest-smaller": (lambda: Upsample(size=(3, 4)), (1, 1, 7, 5)),
+    "upsample-bilinear": (lambda: Upsample(scale_factor=1.7, mode="bilinear"), (1, 2, 3, 5)),
+    "upsample-bilinear-smaller": (lambda: Upsample((3, 2), mode="bilinear"), (1, 1, 5, 7)),
+    "upsample-corners": (
+        lambda: Upsample((7, 4), mode="bilinear", align_corners=True),
+        (1, 2, 4, 6),
+    ),
+    "pixel-shuffle": (lambda: PixelShuffle(2), (2, 8, 2, 3)),
+    "pixel-unshuffle": (lambda: PixelUnshuffle(2), (1, 2, 4, 6)),
     "linear": (lambda: Linear(4, 3), (3, 4)),
     "linear-rows": (lambda: Linear(4, 3, bias=False), (2, 3, 4)),
     "flatten": (Flatten, (2, 3, 2)),

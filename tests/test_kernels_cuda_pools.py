@@ -8,6 +8,16 @@ import numpy as np
 import pytest
 from checks_cuda import Out, both_dtypes, check, integers, random, run_cuda, run_reference
 
+from numcnn import (
+    AdaptiveAvgPool2d,
+    AdaptiveMaxPool2d,
+    MaxPool2d,
+    MaxUnpool2d,
+    PixelUnshuffle,
+    Sequential,
+    Upsample,
+)
+
 pytestmark = pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")
 
 ADAPTIVE = {
@@ -176,3 +186,53 @@ def test_pixel_shuffle(shape, factor, dtype):
     check("pixel_shuffle_forward", random(dtype, *shape), factor, Out(large, dtype), exact=True)
     dy = random(dtype, *large)
     check("pixel_shuffle_backward_input", dy, factor, Out(shape, dtype), exact=True)
+
+
+# ------------------------------------------------------------------------------- whole layers
+
+
+def there_and_back():
+    pool = MaxPool2d(2)
+    return Sequential(pool, MaxUnpool2d(2, pool=pool))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        there_and_back,
+        lambda: Sequential(AdaptiveMaxPool2d((2, 3)), PixelUnshuffle(1)),
+        lambda: Sequential(Upsample(scale_factor=1.5), AdaptiveAvgPool2d((None, 2))),
+        lambda: Sequential(Upsample((3, 7), mode="bilinear")),
+    ],
+)
+def test_networks_compute_what_the_reference_computes(make):
+    """What is added up has 9 terms at most, all below 4: 1e-13 is a hundred roundings."""
+    x = random(np.float64, 1, 2, 5, 4)
+    slow, model = make().to("reference", "float64"), make().to("cuda", "float64")
+    device = model.device
+    y = slow(x)
+    found = device.to_host(model(device.to_device(x)))
+    np.testing.assert_allclose(found, y, rtol=0, atol=1e-13)
+    dy = random(np.float64, *y.shape, seed=1)
+    found = device.to_host(model.backward(device.to_device(dy)))
+    np.testing.assert_allclose(found, slow.backward(dy), rtol=0, atol=1e-13)
+
+
+def test_indices_on_the_gpu_are_checked_too():
+    pool, unpool = MaxPool2d(2, return_indices=True).to("cuda"), MaxUnpool2d(2).to("cuda")
+    device = pool.device
+    x = random(np.float32, 1, 2, 4, 5)
+    y, indices = pool(device.to_device(x))
+    back = device.to_host(unpool(y, indices, (4, 5)))
+    kept = back != 0
+    assert kept.sum() == 8
+    np.testing.assert_array_equal(back[kept], x[kept])
+    with pytest.raises(ValueError, match="lies outside the output of 4×4"):
+        unpool(y, device.to_device(np.full((1, 2, 2, 2), 16)))
+    with pytest.raises(TypeError, match="on the GPU and the indices are not"):
+        unpool(y, device.to_host(indices))
+    other = MaxPool2d(2)
+    linked = MaxUnpool2d(2, pool=other).to("cuda")
+    other(x)
+    with pytest.raises(TypeError, match="is on the cuda and .* on the cpu"):
+        linked(y)

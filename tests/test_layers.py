@@ -10,6 +10,8 @@ from numcnn import (
     ELU,
     GELU,
     SELU,
+    AdaptiveAvgPool2d,
+    AdaptiveMaxPool2d,
     AlphaDropout,
     AvgPool2d,
     CircularPad2d,
@@ -33,6 +35,9 @@ from numcnn import (
     LogSoftmax,
     Maxout,
     MaxPool2d,
+    MaxUnpool2d,
+    PixelShuffle,
+    PixelUnshuffle,
     PReLU,
     ReflectionPad2d,
     ReLU,
@@ -48,10 +53,17 @@ from numcnn import (
     Softsign,
     Step,
     Tanh,
+    Upsample,
     ZeroPad2d,
     no_grad,
 )
 from numcnn.layers import Layer, Parameter
+
+
+def there_and_back():
+    pool = MaxPool2d(2)
+    return Sequential(pool, MaxUnpool2d(2, pool=pool))
+
 
 both_devices = pytest.mark.parametrize("device", ["cpu", "reference"])
 
@@ -75,6 +87,12 @@ LAYERS = {
     "CircularPad2d": (lambda: CircularPad2d((1, 4, 3, 0)), (2, 2, 3, 4), (2, 2, 6, 9)),
     "MaxPool2d": (lambda: MaxPool2d(3, stride=2, padding=1), (2, 2, 6, 5), (2, 2, 3, 3)),
     "AvgPool2d": (lambda: AvgPool2d((2, 3)), (2, 2, 6, 7), (2, 2, 3, 2)),
+    "AdaptiveAvgPool2d": (lambda: AdaptiveAvgPool2d((3, 2)), (2, 2, 7, 5), (2, 2, 3, 2)),
+    "AdaptiveMaxPool2d": (lambda: AdaptiveMaxPool2d((3, 2)), (2, 2, 7, 5), (2, 2, 3, 2)),
+    "MaxUnpool2d": (there_and_back, (2, 2, 5, 6), (2, 2, 5, 6)),
+    "Upsample": (lambda: Upsample(None, (2, 1.6), "bilinear"), (2, 2, 3, 4), (2, 2, 6, 6)),
+    "PixelShuffle": (lambda: PixelShuffle(2), (2, 8, 2, 3), (2, 2, 4, 6)),
+    "PixelUnshuffle": (lambda: PixelUnshuffle(2), (2, 2, 4, 6), (2, 8, 2, 3)),
     "Linear": (lambda: Linear(5, 4), (3, 5), (3, 4)),
     "Flatten": (lambda: Flatten(), (2, 3, 4), (2, 12)),
     "ReLU": (lambda: ReLU(), (3, 4), (3, 4)),

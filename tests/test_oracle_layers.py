@@ -755,6 +755,8 @@ LAYERS = [
     "SiLU",
     "Softplus",
     "Softsign",
+    "AdaptiveAvgPool2d",
+    "AdaptiveMaxPool2d",
     "AvgPool2d",
     "Conv2d",
     "Dropout",
@@ -764,6 +766,9 @@ LAYERS = [
     "Linear",
     "LogSoftmax",
     "MaxPool2d",
+    "MaxUnpool2d",
+    "PixelShuffle",
+    "PixelUnshuffle",
     "ReLU",
     "Sigmoid",
     "Softmax",
@@ -775,6 +780,7 @@ LAYERS = [
     "LogSigmoid",
     "PReLU",
     "ReLU6",
+    "Upsample",
 ]
 # what PyTorch doesn't have
 OWN = {

@@ -132,16 +132,14 @@ class MaxUnpool2d(Layer):
     def output_shape(self, shape: Shape) -> Shape:
         """Return (N, C, OH, OW) for an input of `shape` (N, C, H, W)."""
         need_pictures(self, shape)
-        default = self._default_size(shape)
         indices, size = self._given
-        if size is not None:
-            return (*shape[:2], *self._asked_size(size, shape, default))
         pool = self.pool
-        if indices is None and pool is not None and pool.asked is not None:
+        if indices is None and size is None and pool is not None and pool.asked is not None:
             pooled = pool.asked
             if pool.output_shape(pooled)[2:] == tuple(shape[2:]):
                 return (*shape[:2], *pooled[2:])
-        return (*shape[:2], *default)
+        default = self._default_size(shape)
+        return (*shape[:2], *(default if size is None else self._asked_size(size, shape, default)))
 
     def _default_size(self, shape: Shape) -> Size:
         sizes = []
