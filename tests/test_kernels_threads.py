@@ -15,7 +15,10 @@ from numba.core import config
 from numcnn.kernels import cpu
 
 # the files that hold cases; each kernel must be in one of them
-FAMILIES = ("test_kernels_cpu",)
+FAMILIES = (
+    "test_kernels_cpu",
+    "test_kernels_norms",
+)
 
 
 def all_cases():
