@@ -63,6 +63,7 @@ from .layers import (
     Softplus,
     Softsign,
     Tanh,
+    Upsample,
     ZeroPad2d,
 )
 from .losses import (
@@ -78,7 +79,6 @@ from .losses import (
     MultiMarginLoss,
     NLLLoss,
     SmoothL1Loss,
-    Upsample,
 )
 from .model import Sequential
 
@@ -154,7 +154,7 @@ def _small_lenet() -> Sequential:
     )
 
 
-def _unpooling(shape: tuple[int, ...], *arguments: int) -> MaxUnpool2d:
+def _unpooling(shape: tuple[int, ...], *arguments: Any) -> MaxUnpool2d:
     """Return an unpooling whose pooling has run, on pictures of `shape`."""
     pool = MaxPool2d(*arguments)
     pool(_spread(np.random.Generator(np.random.Philox(1)), shape))

@@ -148,7 +148,7 @@ def gradient_flow(
     with looking_into(model, training=True):
         dtype = model.dtype or np.float32
         scores = model.forward(model.device.to_device(np.asarray(x, dtype)))
-        target = y if measure.takes_labels else model.device.to_device(np.asarray(y, dtype))
+        target = y if measure.takes_labels(y) else model.device.to_device(np.asarray(y, dtype))
         value = measure(scores, target)
         model.backward(measure.backward())
         for name, parameter in parameters.items():
