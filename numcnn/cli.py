@@ -21,6 +21,7 @@ from rich.console import Console
 
 from . import __version__, recipe, runs
 from .cli_errors import Commands
+from .cli_lectures import lectures_command
 from .cli_options import (
     DATA_SETS,
     MODELS,
@@ -355,6 +356,9 @@ def doctor(
         typer.echo(json.dumps(findings, indent=2))
         return
     _console().print(examine.render(findings))
+
+
+app.command("lectures")(lectures_command)
 
 
 def main() -> None:

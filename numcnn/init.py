@@ -84,6 +84,17 @@ class Constant:
         return np.full(shape, self.value)
 
 
+class Normal:
+    """Draws from the normal distribution around 0; an object, as `Uniform` is."""
+
+    def __init__(self, std: float) -> None:
+        self.std = std
+
+    def __call__(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        """Return an array of `shape`, float64."""
+        return rng.normal(0.0, self.std, shape)
+
+
 def generator(seed: np.random.SeedSequence) -> np.random.Generator:
     """Return the counter-based generator (Philox) of a seed."""
     return np.random.Generator(np.random.Philox(seed))

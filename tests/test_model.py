@@ -5,7 +5,6 @@ import pickle
 
 import numpy as np
 import pytest
-from numba.core import config
 from rich.console import Console
 
 from numcnn import (
@@ -24,7 +23,7 @@ from numcnn import (
     load_weights,
     save_weights,
 )
-from numcnn.models import ZOO, cifar_demo, lenet, mlp
+from numcnn.models import cifar_demo, lenet, mlp
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -191,17 +190,6 @@ def test_lenet_has_the_numbers_of_the_slides():
 def test_the_demo_network_has_its_number_of_parameters():
     assert cifar_demo().summary().parameters == 22_466
     assert cifar_demo().output_shape((5, 3, 32, 32)) == (5, 10)
-
-
-@pytest.mark.parametrize("name", ZOO)
-def test_every_network_of_the_zoo_runs(name):
-    model = ZOO[name](num_classes=3, seed=1)
-    shape = model.input_shape
-    assert model.output_shape((2, *shape[1:])) == (2, 3)
-    if not config.DISABLE_JIT:  # a quarter of a minute for LeNet's loops in plain Python
-        assert model.predict(np.zeros((2, *shape[1:]))).shape == (2, 3)
-    assert sum(p.size for p in model.parameters()) == model.summary().parameters
-    assert str(model.summary()).count("\n") > len(model)
 
 
 def test_the_mlp_takes_hidden_layers():

@@ -6,7 +6,7 @@ import contextlib
 import threading
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -18,6 +18,7 @@ __all__ = ["Layer", "Pair", "Parameter", "Shape", "Window", "no_grad"]
 
 Pair = tuple[int | Fraction, int | Fraction]
 Window = tuple[Pair, Pair]
+Self = TypeVar("Self", bound="Layer")  # typing.Self came with Python 3.11
 
 _mode = threading.local()
 
@@ -228,17 +229,17 @@ class Layer:
         for parameter in self._parameters.values():
             parameter.reseed(root.spawn(1)[0])
 
-    def train(self, mode: bool = True) -> Layer:
+    def train(self: Self, mode: bool = True) -> Self:
         """Switch to training (dropout drops); return self."""
         for layer in self.layers():
             layer.training = mode
         return self
 
-    def eval(self) -> Layer:
+    def eval(self: Self) -> Self:
         """Switch to evaluation (dropout passes everything on); return self."""
         return self.train(False)
 
-    def to(self, device: Any = None, dtype: Any = None) -> Layer:
+    def to(self: Self, device: Any = None, dtype: Any = None) -> Self:
         """Move to another device or precision, and return self.
 
         Parameters

@@ -116,6 +116,18 @@ class Parameter:
         """Return the values that follow from the seed, on the host, whatever `data` is by now."""
         return np.asarray(self._initialise(generator(self._seed), self.shape), self.dtype)
 
+    def draw_from(self, initialise: Initialiser) -> None:
+        """Forget the values; at their first use they will come from `initialise`.
+
+        Parameters
+        ----------
+        initialise : callable
+            ``initialise(rng, shape)`` returns an array. The functions of `numcnn.init` fill at
+            once instead, which for a large network that is only looked at would be a waste.
+        """
+        self._initialise = initialise
+        self._data = None
+
     def reseed(self, seed: np.random.SeedSequence) -> None:
         """Forget the values; new ones follow from `seed` alone."""
         self._seed = seed
