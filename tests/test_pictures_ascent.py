@@ -251,6 +251,17 @@ def test_octaves_have_their_sizes(monkeypatch):
     assert seen == [(5, 3), (10, 6), (20, 12)]
 
 
+def test_an_octave_never_starts_below_the_plain_picture():
+    # Every pixel is at its bound: what a smaller size adds can only take from the norm.
+    model = Sequential(Conv2d(1, 1, 1, bias=False), dtype="float64")
+    model[0].weight.data = np.ones((1, 1, 1, 1))
+    image = RNG.choice([-1.0, 1.0], (1, 8, 8))
+    found = pictures.deep_dream(model, image, 0, octaves=2, scale=2, steps=3)
+    assert rises(found.norms[0])
+    assert found.norms[1] == [64] * 4
+    assert np.array_equal(found.after, image)
+
+
 def test_bounds_give_room():
     model = network()
     image = 0.4 + 0.2 * RNG.random((1, 8, 8))

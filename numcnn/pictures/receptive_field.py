@@ -134,13 +134,13 @@ def plot_receptive_fields(
         raise ValueError("there is no receptive field to draw")
     columns = min(4, len(fields))
     rows = math.ceil(len(fields) / columns)
-    figure = new_figure(max(4.2, 2.7 * columns), 3.0 * rows + 0.4)
+    figure = new_figure(max(4.2, 2.7 * columns), 3.0 * rows + 0.6)
     places = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in places[len(fields) :]:
         axes.set_axis_off()
     for axes, field in zip(places, fields, strict=False):
         _draw(axes, field, picture)
-    figure.suptitle("What one output sees: paths to it (heat), the formula's box (frame)", size=10)
+    figure.suptitle("What one output sees:\npaths to it (heat), the formula's box (frame)", size=10)
     return finish(figure, path)
 
 
