@@ -234,5 +234,5 @@ def test_indices_on_the_gpu_are_checked_too():
     other = MaxPool2d(2)
     linked = MaxUnpool2d(2, pool=other).to("cuda")
     other(x)
-    with pytest.raises(TypeError, match="is on the cuda and .* on the cpu"):
+    with pytest.raises(TypeError, match=r"is on the cuda and .* on the cpu"):
         linked(y)
