@@ -154,11 +154,12 @@ def _small_lenet() -> Sequential:
     )
 
 
-def _unpooling(shape: tuple[int, ...], *arguments: Any) -> MaxUnpool2d:
+def _unpooling(shape: tuple[int, ...], kernel: int, stride: int, padding: int) -> MaxUnpool2d:
     """Return an unpooling whose pooling has run, on pictures of `shape`."""
-    pool = MaxPool2d(*arguments)
+    pool = MaxPool2d(kernel, stride, padding)
+    unpool = MaxUnpool2d(kernel, stride, padding, pool=pool)
     pool(_spread(np.random.Generator(np.random.Philox(1)), shape))
-    return MaxUnpool2d(*arguments, pool=pool)
+    return unpool
 
 
 CASES = (
@@ -200,7 +201,7 @@ CASES = (
     Case(lambda: AdaptiveAvgPool2d((5, 2)), (1, 2, 3, 7)),
     Case(lambda: AdaptiveMaxPool2d((3, 2)), (1, 2, 7, 5)),
     Case(lambda: AdaptiveMaxPool2d((None, 5)), (2, 1, 4, 3)),
-    Case(lambda: _unpooling((2, 2, 5, 6), 2), (2, 2, 2, 3)),
+    Case(lambda: _unpooling((2, 2, 5, 6), 2, 2, 0), (2, 2, 2, 3)),
     Case(lambda: _unpooling((1, 2, 5, 6), 3, 1, 1), (1, 2, 5, 6)),
     Case(lambda: Upsample(scale_factor=2), (2, 1, 3, 4)),
     Case(lambda: Upsample(scale_factor=(1.7, 0.6)), (1, 2, 4, 6)),

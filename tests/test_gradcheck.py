@@ -95,6 +95,14 @@ def network():
     )
 
 
+def unpooling(shape, *arguments):
+    """Return an unpooling whose pooling has run, on pictures of `shape`."""
+    pool = MaxPool2d(*arguments)
+    unpool = MaxUnpool2d(*arguments, pool=pool)
+    pool(spread(shape))
+    return unpool
+
+
 def autoencoder(*arguments):
     pool = MaxPool2d(*arguments)
     return Sequential(
@@ -174,7 +182,9 @@ LAYERS = {
     "adaptive-avg-pool-all": (lambda: AdaptiveAvgPool2d(1), (2, 2, 3, 4)),
     "adaptive-avg-pool-more": (lambda: AdaptiveAvgPool2d((5, None)), (1, 1, 3, 4)),
     "adaptive-max-pool": (lambda: AdaptiveMaxPool2d((3, 2)), (1, 2, 7, 5)),
-    "max-unpool": (lambda: autoencoder(2), (2, 1, 4, 6)),
+    "max-unpool": (lambda: unpooling((2, 1, 5, 6), 2), (2, 1, 2, 3)),
+    "max-unpool-shared-places": (lambda: unpooling((1, 2, 4, 3), 2, 1), (1, 2, 3, 2)),
+    "max-unpool-network": (lambda: autoencoder(2), (2, 1, 4, 6)),
     "max-unpool-rows-left-over": (lambda: autoencoder(2), (1, 1, 5, 7)),
     "max-unpool-overlapping": (lambda: autoencoder((3, 2), 1, 1), (1, 1, 4, 5)),
     "upsample-nearest": (lambda: Upsample(scale_factor=(2, 1.6)), (1, 2, 3, 4)),

@@ -247,9 +247,7 @@ def test_a_pool_that_cant_be_undone_is_refused():
 
 def test_a_pool_that_doesnt_fit_the_moment_is_explained():
     pool, unpool = linked(2)
-    with pytest.raises(
-        RuntimeError, match=r"takes the indices of MaxPool2d.* has pooled nothing yet"
-    ):
+    with pytest.raises(RuntimeError, match=r"takes the indices of MaxPool2d.* has kept none yet"):
         unpool(NUMBERS)
     pool(pictures(1, 1, 5, 4))
     with pytest.raises(
@@ -262,7 +260,7 @@ def test_a_pool_that_doesnt_fit_the_moment_is_explained():
         unpool(NUMBERS, output_size=(4, 4))
     assert unpool(NUMBERS, output_size=(5, 4)).shape == (1, 1, 5, 4)
     pool.to("reference")
-    with pytest.raises(RuntimeError, match="since it was made or moved"):
+    with pytest.raises(RuntimeError, match="once this layer is made and both are on their device"):
         unpool(NUMBERS)
 
 

@@ -190,8 +190,8 @@ class MaxUnpool2d(Layer):
             )
         if pool.indices is None:
             raise RuntimeError(
-                f"{self!r} takes the indices of {pool!r}, which has pooled nothing yet since it "
-                f"was made or moved: it must run first"
+                f"{self!r} takes the indices of {pool!r}, which has kept none yet: it must run "
+                f"first, once this layer is made and both are on their device"
             )
         if not self.device.owns(pool.indices):
             raise TypeError(

@@ -151,10 +151,10 @@ def _mistakes(check: Check, x: np.ndarray, bits: np.ndarray, epochs: int) -> lis
     for _ in range(epochs):
         wrong = 0
         for row, target in zip(x, _signed(bits), strict=True):
-            before = unit(row[None])
-            wrong += bool(target * before[0] <= 0)
-            loss(before, target[None])
-            unit.backward(loss.backward())
+            loss(unit(row[None]), target[None])
+            gradient = loss.backward()
+            wrong += bool(gradient.any())
+            unit.backward(gradient)
             optimizer.step()
             optimizer.zero_grad()
         made.append(wrong)
