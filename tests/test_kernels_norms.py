@@ -315,7 +315,7 @@ def test_group_norm(shape, groups, kind, dtype):
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 9])
 @pytest.mark.parametrize("shape", [(2, 5, 7), (1, 1, 3), (3, 4, 1), (0, 2, 3)], ids=str)
 def test_local_response_norm(shape, size, beta, dtype):
-    """Each sum has `size` positive terms; a power has 4 units, and beta those of its base."""
+    """Each of the sums has `size` positive terms; a power has 4 units, and its base's."""
     eps = np.finfo(dtype).eps
     x, dy = normal(1, *shape), normal(2, *shape)
     forward = (x, size, 0.7, beta, 1.5, Out(shape), Out(shape))
