@@ -17,8 +17,10 @@ if not _Path(__file__).with_name("kernels").is_dir():
 
 from . import data, init, losses, models, optim
 from .checkpoint import load_weights, save_weights
+from .curves import record_dead
 from .data import DataLoader
 from .device import DeviceError, get_device
+from .diagnose import diagnose
 from .gradcheck import gradcheck
 from .history import History
 from .init import manual_seed
@@ -105,6 +107,7 @@ __all__ = [
     "Tanh",
     "conv_output_size",
     "data",
+    "diagnose",
     "get_device",
     "gradcheck",
     "init",
@@ -114,5 +117,6 @@ __all__ = [
     "models",
     "no_grad",
     "optim",
+    "record_dead",
     "save_weights",
 ]

@@ -19,7 +19,7 @@ import numpy as np
 import typer
 from rich.console import Console
 
-from . import __version__, recipe, runs
+from . import __version__, cli_gallery, recipe, runs
 from .cli_errors import Commands
 from .cli_options import (
     DATA_SETS,
@@ -344,6 +344,10 @@ def doctor(
         typer.echo(json.dumps(findings, indent=2))
         return
     _console().print(examine.render(findings))
+
+
+for _command in cli_gallery.COMMANDS:
+    app.command()(_command)
 
 
 def main() -> None:

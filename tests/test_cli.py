@@ -470,6 +470,7 @@ def test_summary():
 
 
 COMMANDS = ("train", "evaluate", "predict", "gradcheck", "summary", "doctor")
+COMMANDS += ("diagnose", "gallery")
 
 
 def test_help():
