@@ -19,8 +19,10 @@ from . import data, init, losses, metrics, models, optim
 from .callbacks import BestCheckpoint, Callback, CSVLogger, EarlyStopping
 from .checkpoint import load_weights, save_weights
 from .clipping import clip_grad_norm, clip_grad_norm_, clip_grad_value, clip_grad_value_
+from .curves import record_dead
 from .data import DataLoader
 from .device import DeviceError, get_device
+from .diagnose import diagnose
 from .gradcheck import gradcheck
 from .history import History
 from .init import manual_seed
@@ -208,6 +210,7 @@ __all__ = [
     "clip_grad_value_",
     "conv_output_size",
     "data",
+    "diagnose",
     "get_device",
     "gradcheck",
     "init",
@@ -218,6 +221,7 @@ __all__ = [
     "models",
     "no_grad",
     "optim",
+    "record_dead",
     "remove_weight_norm",
     "save_weights",
     "weight_norm",

@@ -19,7 +19,7 @@ import numpy as np
 import typer
 from rich.console import Console
 
-from . import __version__, recipe, runs
+from . import __version__, cli_gallery, recipe, runs
 from .cli_errors import Commands
 from .cli_lectures import lectures_command
 from .cli_options import (
@@ -359,6 +359,8 @@ def doctor(
 
 
 app.command("lectures")(lectures_command)
+for _command in cli_gallery.COMMANDS:
+    app.command()(_command)
 
 
 def main() -> None:

@@ -70,6 +70,7 @@ from .layers import (
     Tanh,
     Upsample,
     ZeroPad2d,
+    weight_norm,
 )
 from .losses import (
     BCELoss,
@@ -84,7 +85,6 @@ from .losses import (
     MultiMarginLoss,
     NLLLoss,
     SmoothL1Loss,
-    weight_norm,
 )
 from .model import Sequential
 

@@ -50,6 +50,29 @@ class History:
         content = {"epochs": self.epochs, "batch_losses": self.batch_losses}
         Path(path).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> History:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            If there is no such file, or it is damaged or no history; the text names it.
+        """
+        target = Path(path)
+        if not target.is_file():
+            raise FileNotFoundError(f"there is no file {target}")
+        try:
+            content = json.loads(target.read_text(encoding="utf-8"))
+        except ValueError as error:  # no JSON, or not even text
+            raise ValueError(f"{target} is no history, or it is damaged: {error}") from None
+        if fault := _fault(content):
+            raise ValueError(f"{target} is no history, or it is damaged: {fault}")
+        history = cls()
+        history.epochs = content["epochs"]
+        history.batch_losses = content["batch_losses"]
+        return history
+
     def plot(self, path: str | os.PathLike | None = None) -> Any:
         """Draw loss and accuracy by epoch.
 
@@ -93,3 +116,26 @@ class History:
         if path is not None:
             figure.savefig(path, dpi=130)
         return figure
+
+
+def _fault(content: Any) -> str:
+    """Return what keeps the content of a file from being a history; nothing if it is one."""
+    if not isinstance(content, dict):
+        return "it should hold an object with epochs and batch_losses"
+    for name in ("epochs", "batch_losses"):
+        if not isinstance(content.get(name), list):
+            return f"it has no list {name!r}"
+    for number, loss in enumerate(content["batch_losses"]):
+        if not _is_number(loss):
+            return f"batch_losses[{number}] is {loss!r} and should be a number"
+    for number, epoch in enumerate(content["epochs"]):
+        if not isinstance(epoch, dict) or "epoch" not in epoch:
+            return f"epochs[{number}] should be an object with 'epoch' and other figures"
+        for name, figure in epoch.items():
+            if not _is_number(figure):
+                return f"epochs[{number}][{name!r}] is {figure!r} and should be a number"
+    return ""
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -35,6 +35,7 @@ __all__ = [
     "choose",
     "data_set",
     "make_folder",
+    "newest_history",
     "newest_weights",
     "per_class",
     "restore",
@@ -261,11 +262,25 @@ def newest_weights(folder: str | os.PathLike = FOLDER) -> Path:
     FileNotFoundError
         If there are none.
     """
-    found = [path for path in Path(folder).glob(f"*/{WEIGHTS}") if path.is_file()]
+    return _newest(folder, WEIGHTS, "are no weights", "a weights file")
+
+
+def newest_history(folder: str | os.PathLike = FOLDER) -> Path:
+    """Return the history of the latest run in a folder of runs.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none.
+    """
+    return _newest(folder, HISTORY, "is no history", "a history file")
+
+
+def _newest(folder: str | os.PathLike, name: str, lack: str, kind: str) -> Path:
+    found = [path for path in Path(folder).glob(f"*/{name}") if path.is_file()]
     if not found:
         raise FileNotFoundError(
-            f"there are no weights in {Path(folder)}/; run numcnn train first, or name a "
-            f"weights file"
+            f"there {lack} in {Path(folder)}/; run numcnn train first, or name {kind}"
         )
     return max(found, key=lambda path: path.stat().st_mtime)
 

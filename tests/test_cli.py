@@ -522,6 +522,7 @@ def test_summary():
 
 
 COMMANDS = ("train", "evaluate", "predict", "gradcheck", "summary", "doctor")
+COMMANDS += ("diagnose", "gallery")
 
 
 def test_help():
