@@ -11,7 +11,7 @@ import numpy as np
 
 from .history import History
 from .layers import Layer, ReLU
-from .training import predict
+from .evaluation import predict
 
 __all__ = ["Curves", "last_quarter", "record_dead"]
 
