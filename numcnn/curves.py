@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from .evaluation import predict
 from .history import History
 from .layers import Layer, ReLU
-from .evaluation import predict
 
 __all__ = ["Curves", "last_quarter", "record_dead"]
 
