@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numba.core import config
 
-from numcnn import Conv2d, Linear, MaxPool2d, ReLU, models
+from numcnn import Adam, Conv2d, Linear, MaxPool2d, OneCycleLR, ReLU, data, models
 from numcnn.models import ZOO
 
 PARAMETERS = {
@@ -128,3 +128,21 @@ def test_the_autoencoder_draws_what_it_was_shown():
     assert model["encoder"](x).shape == (2, 4, 7, 7)
     y = model(x)
     assert y.shape == x.shape and 0 < y.min() < y.max() < 1
+
+
+def test_the_autoencoder_beats_the_mean_digit_tenfold():
+    if config.DISABLE_JIT:
+        pytest.skip("plain Python would need hours")
+    (x, _), (x_test, _) = data.digits()
+    model = models.autoencoder(seed=0)
+    model.fit(
+        *(x, x),
+        epochs=1,
+        loss="mse",
+        optimizer=lambda parameters: Adam(parameters, lr=0.005),
+        scheduler=lambda optimizer, steps: OneCycleLR(optimizer, 0.005, steps),
+        verbose=False,
+    )
+    baseline = np.square(x.mean(axis=0) - x_test).mean()
+    assert baseline > 0.06
+    assert np.square(model.predict(x_test) - x_test).mean() < baseline / 10

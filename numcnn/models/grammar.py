@@ -16,9 +16,9 @@ def conv_net(
     num_classes: int = 10,
     input_shape: tuple[int, int, int] = (1, 28, 28),
     convs: int = 1,
-    pools: int = 2,
+    pools: int = 3,
     hidden: int = 1,
-    maps: int = 16,
+    maps: int = 32,
     features: int = 128,
     **options: Any,
 ) -> Sequential:
