@@ -27,14 +27,9 @@ def bce_forward(pred, target, weight, losses):
     for i in range(pred.shape[0]):
         p = pred[i]
         t = target[i]
-        yes = least
-        if p > zero:
-            yes = math.log(p)
-            yes = yes if yes > least else least
-        no = least
-        if p < one:
-            no = math.log1p(-p)
-            no = no if no > least else least
+        yes = math.log(p) if p > zero else least
+        yes = yes if yes > least else least
+        no = math.log1p(-p) if p < one else least  # 1 - p is eps/2 at least
         loss = weight[i % weight.size] * ((t - one) * no - t * yes)
         possible = p >= zero and p <= one and t >= zero and t <= one
         losses[i] = loss if possible else nan

@@ -60,10 +60,10 @@ class _LabelLoss(Loss):
 
     def _weight_of_labels(self) -> float:
         """Return the sum of the weights of the labels, the ignored ones left out."""
-        counted = self._labels[self._labels != self.ignore_index]
+        counted = self._labels != self.ignore_index
         if self.weight is None:
-            return float(counted.size)
-        return float(self.weight[counted].sum(dtype=np.float64))
+            return float(np.count_nonzero(counted))
+        return float(self.weight[self._labels[counted]].sum(dtype=np.float64))
 
 
 class CrossEntropyLoss(_LabelLoss):
