@@ -18,10 +18,16 @@ FileModel = Annotated[str | None, typer.Option(metavar=MODELS, help=f"The networ
 FileData = Annotated[str | None, typer.Option(metavar=DATA_SETS, help=f"The data set; {AS_FILE}")]
 Epochs = Annotated[int, typer.Option(min=1, help="How often to go through the data.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Examples taken at a time.")]
-Optimizer = Annotated[str, typer.Option(metavar="adam|sgd", help="How a gradient becomes a step.")]
+Optimizer = Annotated[
+    str,
+    typer.Option(metavar="|".join(recipe.LEARNING_RATE), help="How a gradient becomes a step."),
+]
 LearningRate = Annotated[
     float | None,
-    typer.Option(help="The highest learning rate; by default 0.003 for adam, 0.05 for sgd."),
+    typer.Option(
+        help="The highest learning rate; by default what suits the optimizer: "
+        + ", ".join(f"{name} {rate:g}" for name, rate in recipe.LEARNING_RATE.items())
+    ),
 ]
 Momentum = Annotated[
     float | None, typer.Option(help=f"For sgd alone; by default {recipe.MOMENTUM}.")

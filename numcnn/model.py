@@ -25,7 +25,7 @@ from .summary import Summary, summarize
 
 __all__ = ["Sequential"]
 
-OPTIMIZERS: dict[str, Callable[[Any], Optimizer]] = {
+OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     "adam": Adam,
     "sgd": SGD,
     "adamw": AdamW,

@@ -11,8 +11,8 @@ import numpy as np
 
 from . import data
 from .layers import Conv2d
-from .model import Sequential
-from .optim import SGD, Adam, Optimizer
+from .model import OPTIMIZERS, Sequential
+from .optim import Optimizer
 from .runs import DataSet, choose
 from .schedulers import OneCycleLR
 
@@ -24,7 +24,14 @@ __all__ = [
     "transform_maker",
 ]
 
-LEARNING_RATE = {"adam": 3e-3, "sgd": 5e-2}
+LEARNING_RATE = {
+    "adam": 3e-3,
+    "adamw": 3e-3,
+    "sgd": 5e-2,
+    "rmsprop": 1e-3,
+    "adagrad": 1e-2,
+    "adadelta": 1.0,
+}
 MOMENTUM = 0.9
 
 
@@ -35,7 +42,7 @@ def optimizer_maker(
 
     Parameters
     ----------
-    name : {"adam", "sgd"}
+    name : {"adam", "adamw", "sgd", "rmsprop", "adagrad", "adadelta"}
     lr, momentum : float, optional
         By default as `LEARNING_RATE` and `MOMENTUM` say; only sgd has a momentum.
 
@@ -44,20 +51,19 @@ def optimizer_maker(
     ValueError
         If there is no such optimizer, or it can't have these settings.
     """
-    lr = LEARNING_RATE[choose("optimizer", name, LEARNING_RATE)] if lr is None else lr
+    usual = LEARNING_RATE[choose("optimizer", name, LEARNING_RATE)]
+    lr = usual if lr is None else lr
     if not 0 < lr < math.inf:
         raise ValueError(f"the learning rate must be above 0 and finite, got {lr}")
-    if name == "adam":
+    if name != "sgd":
         if momentum is not None:
-            raise ValueError(
-                "--momentum belongs to --optimizer sgd; adam has a momentum of its own"
-            )
-        return functools.partial(Adam, lr=lr), f"adam (lr {lr:g})"
+            raise ValueError(f"--momentum belongs to --optimizer sgd, not to {name}")
+        return functools.partial(OPTIMIZERS[name], lr=lr), f"{name} (lr {lr:g})"
     momentum = MOMENTUM if momentum is None else momentum
     if not 0 <= momentum < 1:
         raise ValueError(f"momentum must be at least 0 and below 1, got {momentum}")
     words = f"sgd (lr {lr:g}, momentum {momentum:g})"
-    return functools.partial(SGD, lr=lr, momentum=momentum), words
+    return functools.partial(OPTIMIZERS[name], lr=lr, momentum=momentum), words
 
 
 def schedule_maker(name: str) -> Callable[[Optimizer, int], Any] | None:

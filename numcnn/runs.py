@@ -156,7 +156,7 @@ def build(model: str, examples: DataSet, **options: Any) -> Sequential:
         ]
         raise ValueError(
             f"{model} takes pictures of {takes} and {examples.name} has {examples.size} "
-            f"(channels×height×width); use --model {' or --model '.join(fitting)}"
+            f"(channels×height×width); models that fit are {', '.join(fitting)}"
         )
     return network
 

@@ -200,7 +200,7 @@ def test_train_refuses_what_cannot_work(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     said = fails("train", "--data", "cifar10")
     assert "lenet takes pictures of 1×28×28 and cifar10 has 3×32×32" in said
-    assert "--model mlp or --model cifar-demo" in said
+    assert "models that fit are mlp, conv-net, cifar-demo, " in said
     said = fails("train", "--model", "cifar-demo")
     assert "--model lenet or --model mlp" in said
     assert "did you mean 'lenet'? choose one of lenet, mlp" in fails("train", "--model", "LeNett")
@@ -211,7 +211,8 @@ def test_train_refuses_what_cannot_work(tmp_path, monkeypatch):
     )
     assert "a mirrored digit is none; it is for cifar10" in fails("train", "--augment")
     assert "there is no schedule 'cosine'" in fails("train", "--schedule", "cosine")
-    assert "--momentum belongs to --optimizer sgd" in fails("train", "--momentum", 0.9)
+    assert "--momentum belongs to --optimizer sgd, not to adam" in fails("train", "--momentum", 0.9)
+    assert "no optimizer 'lion'" in fails("train", "--optimizer", "lion", "--lr", 0.1)
     assert "momentum must be" in fails("train", "--optimizer", "sgd", "--momentum", 1)
     assert "learning rate must be above 0" in fails("train", "--lr", 0)
     assert "finite, got nan" in fails("train", "--lr", "nan")

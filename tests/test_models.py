@@ -137,7 +137,7 @@ def test_the_autoencoder_beats_the_mean_digit_tenfold():
     model = models.autoencoder(seed=0)
     model.fit(
         *(x, x),
-        epochs=1,
+        epochs=3,
         loss="mse",
         optimizer=lambda parameters: Adam(parameters, lr=0.005),
         scheduler=lambda optimizer, steps: OneCycleLR(optimizer, 0.005, steps),

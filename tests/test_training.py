@@ -28,6 +28,7 @@ from numcnn import (
     ReLU,
     Sequential,
     Softmax,
+    recipe,
 )
 from numcnn.progress import TrainingProgress, describe
 
@@ -494,3 +495,11 @@ def test_sound_training_warns_of_nothing():
         warnings.simplefilter("error")
         train(network(), x, y, validation_data=(x, y))
         train(Sequential(*network(), LogSoftmax(), seed=1), x, y, loss=NLLLoss())
+
+
+@pytest.mark.parametrize("name", recipe.LEARNING_RATE)
+def test_the_command_lines_optimizers_are_those_of_fit(name):
+    make, words = recipe.optimizer_maker(name, lr=0.01)
+    optimizer = make(Linear(2, 3).parameters())
+    assert type(optimizer).__name__.lower() == name
+    assert optimizer.lr == 0.01 and words.startswith(f"{name} (lr 0.01")
