@@ -202,8 +202,8 @@ def test_train_refuses_what_cannot_work(tmp_path, monkeypatch):
     assert "lenet takes pictures of 1×28×28 and cifar10 has 3×32×32" in said
     assert "models that fit are mlp, conv-net, cifar-demo, " in said
     said = fails("train", "--model", "cifar-demo")
-    assert "--model lenet or --model mlp" in said
-    assert "did you mean 'lenet'? choose one of lenet, mlp" in fails("train", "--model", "LeNett")
+    assert "models that fit are lenet, lenet5, mlp, conv-net" in said
+    assert "did you mean 'lenet'? choose one of lenet, lenet5, mlp" in fails("train", "--model", "LeNett")
     assert "there is no data set 'imagenet'" in fails("train", "--data", "imagenet")
     assert "choose one of cpu, cuda, reference" in fails("train", "--device", "tpu")
     assert "there is no optimizer 'adamm'; did you mean 'adam'?" in fails(
