@@ -30,7 +30,6 @@ UPHILL = 0.01  # mean rise per epoch of a loss that is high; only chance makes i
 EVEN = 0.2
 """Fall of the loss from the middle to the last third of a run, as a share of its whole fall. That
 of a straight line is 2/5 (1/3 out of 5/6), that of a curve which has levelled off is near 0."""
-TOOTH = 0.5  # of the first loss
 SAME_JUMPS = 0.5  # correlation of an epoch's jumps with the next one's: 0 if shuffled, 1 if not
 WORSE = 1.1  # times: what would be small change even if it is no accident
 DEAD = 0.5  # share of ReLUs: a network of half the size is another network
@@ -66,8 +65,8 @@ class Diagnosis:
 
 TEXTS = {
     "exploding": (
-        "Each step lands further from the valley than the one before, so that the error is "
-        "multiplied from step to step until it is no number any more.",
+        "Each step lands further from the valley than the one before: the error is multiplied "
+        "from step to step, in the end until it is no number any more.",
         "Divide the learning rate by 10; normalise the inputs and, in regression, the targets; "
         "look for NaN in the data. These weights are lost: train anew.",
     ),
@@ -82,8 +81,8 @@ TEXTS = {
         "Divide the learning rate by 3 to 10, or let it begin low (OneCycleLR).",
     ),
     "train/eval confusion": (
-        "In the first epoch each batch is new when its loss is taken, so that it is an honest "
-        "test; a validation that is clearly worse tests another function than the one trained.",
+        "In the first epoch each batch is new when its loss is taken: an honest test. Validation "
+        "that is clearly worse from there on tests another function than the one trained.",
         "Dropout must be on in training and off in evaluation: look for train() and eval() in the "
         "wrong places (fit and evaluate set them). Prepare validation data like training data; if "
         "they are of another kind, that would look the same.",
@@ -151,8 +150,8 @@ def _unshuffled(c: Curves) -> Evidence:
     Where the order is drawn anew, what happens at a place of one epoch says nothing about the
     next. Jumps (differences of neighbours) are compared, not losses, since a loss that still falls
     falls in each epoch. A fixed order of well mixed batches does little harm. So the loss, averaged
-    by place, must also swing widely about a straight line: in sorted data a new class finds a
-    network that is about as ignorant as at the start.
+    by place, must also swing about a straight line by what lies between knowing and not knowing: in
+    sorted data a new class finds a network that is about as ignorant as at the start.
     """
     if c.per_epoch < ENOUGH_BATCHES or c.epochs < ENOUGH_EPOCHS:
         return ()
@@ -162,7 +161,7 @@ def _unshuffled(c: Curves) -> Evidence:
     by_place = later.mean(axis=0)
     places = np.arange(c.per_epoch)
     line = np.polyval(np.polyfit(places, by_place, 1), places)
-    if same <= SAME_JUMPS or np.ptp(by_place - line) <= TOOTH * c.start:
+    if same <= SAME_JUMPS or np.ptp(by_place - line) <= LEARNED * c.start:
         return ()
     return (
         f"The batch losses jump at the same places in each epoch: the correlation from epoch to "
@@ -215,13 +214,16 @@ def _confusion(c: Curves) -> Evidence:
     """Look for a validation after the first epoch that is worse than the fresh batches before.
 
     Each batch of the first epoch is tested before it is learned from ("progressive validation",
-    Blum, Kalai and Langford, 1999), so overfitting can't make it better than validation data.
+    Blum, Kalai and Langford, 1999), so that nothing learned by heart can help with it. A validation
+    that gets below that level later was only late, as with running averages.
     """
     if not c.validated or c.per_epoch < ENOUGH_BATCHES:
         return ()
     fresh = c.batches[c.per_epoch // 2 : c.per_epoch]
     mean, error = fresh.mean(), fresh.std(ddof=1) / math.sqrt(len(fresh))
-    if c.val[0] < max(mean + SURE * error, WORSE * mean) or c.val[-1] < c.loss[-1]:
+    if c.val[0] < max(mean + SURE * error, WORSE * mean):
+        return ()
+    if last_quarter(c.val) < mean:
         return ()
     return (
         f"The validation loss after the first epoch is {c.val[0]:.3g}, that of the batches just "

@@ -203,7 +203,9 @@ def test_train_refuses_what_cannot_work(tmp_path, monkeypatch):
     assert "models that fit are mlp, conv-net, cifar-demo, " in said
     said = fails("train", "--model", "cifar-demo")
     assert "models that fit are lenet, lenet5, mlp, conv-net" in said
-    assert "did you mean 'lenet'? choose one of lenet, lenet5, mlp" in fails("train", "--model", "LeNett")
+    assert "did you mean 'lenet'? choose one of lenet, lenet5, mlp" in fails(
+        "train", "--model", "LeNett"
+    )
     assert "there is no data set 'imagenet'" in fails("train", "--data", "imagenet")
     assert "choose one of cpu, cuda, reference" in fails("train", "--device", "tpu")
     assert "there is no optimizer 'adamm'; did you mean 'adam'?" in fails(

@@ -132,7 +132,7 @@ def test_the_same_large_jumps_in_each_epoch():
 
 @pytest.mark.parametrize(
     "made",
-    [comb(height=3.0, same=False), comb(height=0.5), comb(height=3.0, epochs=4)],
+    [comb(height=5.0, same=False, epochs=5), comb(height=0.5), comb(height=3.0, epochs=4)],
     ids=["other-places", "small", "short"],
 )
 def test_other_jumps_are_no_sign_of_an_order(made):
@@ -201,11 +201,19 @@ def test_a_gap_that_opens_later_is_overfitting():
     assert found.evidence[0].startswith("The validation loss was best in epoch 3 of 10: 0.5;")
 
 
+def test_a_validation_that_only_begins_badly_is_none():
+    made = history(falling(speed=20), noise=0.1)
+    made.epochs[0]["val_loss"] = 2.0
+    assert diagnose(made).name == "healthy"
+
+
 def test_a_gap_within_chance_is_none():
     # ± 30% of 20 batches: the mean is known to 7%
     made = history(falling(0.3, 20.0), noise=0.3)
     fresh = np.mean(made.batch_losses[STEPS // 2 : STEPS])
     made.epochs[0]["val_loss"] = 1.15 * fresh
+    for figures in made.epochs[1:]:
+        figures["val_loss"] = 1.0  # it stays above, as in such a run
     assert diagnose(made).name != "train/eval confusion"
 
 
@@ -258,8 +266,9 @@ def test_a_straight_line_is_a_rate_too_low(noise):
 
 def test_a_fall_within_the_scatter_of_batches_is_seen():
     # it falls by 4%, and batches differ by 3%
-    found = diagnose(history(lambda t: START * (1 - 0.04 * t), noise=0.03))
-    assert found.name == "learning rate too low"
+    made = history(lambda t: START * (1 - 0.04 * t), noise=0.03)
+    made.batch_losses[0] = 0.95 * START  # so that nothing seems to have been gained
+    assert diagnose(made).name == "learning rate too low"
 
 
 def test_a_plateau_is_underfitting():
