@@ -5,38 +5,11 @@ import functools
 import numpy as np
 import pytest
 from checks_kernels import InOut, Out, assert_near, assert_sum, both_dtypes, normal, run
-from checks_norms import BATCH, DOUBLE, GROUPS, ROWS, bound, magnitudes
+from checks_norms import BATCH, DOUBLE, GROUPS, ROWS, Double, bound, call, magnitudes
 
 from numcnn.kernels import cpu, reference
 
 EPS = 1e-5
-
-
-class Double:
-    """An input or output that is float64 in float32 calls too: mean and variance of a batch."""
-
-    def __init__(self, values):
-        self.values = values
-
-
-def call(module, name, arguments, dtype):
-    """Call a kernel with arrays of `dtype`, but those marked float64; return what it wrote."""
-    given, outputs, inputs = [], [], []
-    for argument in arguments:
-        if isinstance(argument, Out):
-            given.append(np.full(argument.shape, np.nan, argument.dtype or dtype))
-            outputs.append(given[-1])
-        elif isinstance(argument, Double | np.ndarray):
-            double = isinstance(argument, Double)
-            given.append(argument.values.copy() if double else argument.astype(dtype))
-            inputs.append((given[-1], given[-1].copy()))
-        else:
-            given.append(argument)
-    with np.errstate(all="ignore"):
-        assert getattr(module, name)(*given) is None
-    for now, before in inputs:
-        np.testing.assert_array_equal(now, before, f"{name} changed an input")
-    return outputs
 
 
 def statistics(shape):

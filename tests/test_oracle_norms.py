@@ -4,8 +4,6 @@ PyTorch computes in float64 on the same numbers, so the bounds of checks_norms.p
 numcnn's own errors, in both dtypes; PyTorch's float32 loses more where inputs lie far from 0.
 """
 
-import warnings
-
 import numpy as np
 import pytest
 from checks_norms import BATCH, DOUBLE, GROUPS, ROWS, magnitudes, terms
@@ -16,7 +14,6 @@ from checks_oracle import (
     in_both_dtypes,
     near,
     numbers,
-    output_of,
     run_numcnn,
     run_torch,
     torch,
@@ -299,89 +296,6 @@ def test_local_response_norm(case, dtype):
     near(run_numcnn(layer, x, dy), want, dict.fromkeys(want, (size + 4) * (beta + 1)), sums)
 
 
-# ------------------------------------------------------------------------ weight normalisation
-
-
-def draw_weight_norm(number):
-    rng = np.random.default_rng([12, number])
-    if number % 2:
-        arguments = {
-            "in_channels": 4,
-            "out_channels": 6,
-            "kernel_size": (int(rng.integers(1, 4)), int(rng.integers(1, 4))),
-            "groups": int(rng.choice([1, 2])),
-            "bias": flag(rng),
-        }
-        shape = (int(rng.integers(1, 4)), 4, 5, 6)
-    else:
-        arguments = {
-            "in_features": int(rng.integers(1, 9)),
-            "out_features": int(rng.integers(1, 9)),
-            "bias": flag(rng),
-        }
-        shape = (int(rng.integers(1, 5)), arguments["in_features"])
-    axes = 4 if number % 2 else 2
-    dim = None if rng.random() < 0.2 else int(rng.integers(0, axes))
-    return Case(number, shape, {"layer": arguments, "dim": dim})
-
-
-@each([draw_weight_norm(number) for number in range(60)])
-@in_both_dtypes
-def test_weight_norm(case, dtype):
-    """Two backward passes add up. M is that of the plain layer, taken through g and v."""
-    rng = np.random.default_rng([13, case.number])
-    name = "Conv2d" if case.number % 2 else "Linear"
-    arguments, dim = case.arguments["layer"], case.arguments["dim"]
-    layer = numcnn.weight_norm(getattr(numcnn, name)(**arguments, dtype=dtype), dim=dim)
-    plain = getattr(torch.nn, name)(**arguments)
-    module = torch.nn.utils.weight_norm(plain, dim=dim).double()
-    assert list(layer.state_dict()) == list(module.state_dict())
-    state = {k: rng.standard_normal(v.shape).astype(dtype) for k, v in layer.state_dict().items()}
-    layer.load_state_dict({key: np.asarray(value) for key, value in state.items()})
-    module.load_state_dict({k: torch.from_numpy(np.asarray(v)) for k, v in state.items()})
-
-    x = numbers(rng, case.shape, dtype)
-    dy = numbers(rng, output_of(module, x.astype(np.float64)), dtype)
-    wide = x.astype(np.float64), dy.astype(np.float64)
-    leaf = torch.from_numpy(wide[0]).requires_grad_()
-    y = module(leaf)
-    for _ in range(2):
-        y.backward(torch.from_numpy(wide[1]), retain_graph=True)
-    want = {"y": y.detach().numpy(), "dx": leaf.grad.numpy() / 2}
-    want |= {f"d{key}": p.grad.numpy() for key, p in module.named_parameters()}
-    got = run_numcnn(layer, x, dy)
-    layer.backward(dy)
-    got |= {f"d{key}": parameter.grad for key, parameter in layer.named_parameters()}
-    # the values of w, x and dy at most, and how often they are added up
-    weight = module.weight.detach().abs().max().item()
-    most = [np.abs(values).max() for values in wide]
-    count = x.size + dy.size + module.weight.numel()
-    axes = tuple(axis for axis in range(module.weight.ndim) if axis != dim)
-    norm = np.sqrt((state["weight_v"].astype(np.float64) ** 2).sum(axes, keepdims=True)).min()
-    dweight = 2 * most[0] * most[1] * dy.size
-    sizes = {"y": weight * most[0] + 4, "dx": weight * most[1], "dbias": 2 * most[1]}
-    sizes["dweight_g"] = dweight * np.sqrt(module.weight.numel())
-    sizes["dweight_v"] = 2 * dweight * np.abs(state["weight_g"]).max() / norm
-    for key, expected in want.items():
-        off = np.abs(got[key] - expected).max(initial=0)
-        assert got[key].dtype == dtype
-        assert got[key].shape == expected.shape
-        assert off <= count * np.finfo(dtype).eps * sizes[key], key
-
-
-def test_weights_removed_again_have_pytorchs_values_and_names():
-    layer = numcnn.weight_norm(numcnn.Conv2d(2, 3, (2, 3), dtype="float64"), dim=1)
-    module = torch.nn.utils.weight_norm(torch.nn.Conv2d(2, 3, (2, 3)).double(), dim=1)
-    state = {k: np.random.default_rng(14).random(v.shape) for k, v in layer.state_dict().items()}
-    layer.load_state_dict(state)
-    module.load_state_dict({key: torch.from_numpy(value) for key, value in state.items()})
-    numcnn.remove_weight_norm(layer)
-    torch.nn.utils.remove_weight_norm(module)
-    assert list(layer.state_dict()) == list(module.state_dict()) == ["bias", "weight"]
-    for key, values in module.state_dict().items():
-        np.testing.assert_allclose(layer.state_dict()[key], values.numpy(), rtol=1e-14)
-
-
 # ----------------------------------------------------------------------------- what is refused
 
 BAD = [
@@ -414,14 +328,3 @@ def test_both_refuse(name, arguments, shape):
     assert torch_shape(name, arguments, shape) is None, "PyTorch takes this"
     with pytest.raises(ValueError):
         getattr(numcnn, name)(**arguments)(np.zeros(shape, np.float32))
-
-
-def test_weight_norm_has_pytorchs_arguments():
-    import inspect
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        theirs = inspect.signature(torch.nn.utils.weight_norm).parameters
-    ours = inspect.signature(numcnn.weight_norm).parameters
-    assert list(ours)[1:] == list(theirs)[1:] == ["name", "dim"]
-    assert [p.default for p in ours.values()][1:] == [p.default for p in theirs.values()][1:]
