@@ -64,6 +64,7 @@ FLOORS = (
         "numcnn.doctor",
         "numcnn.gallery",
         "numcnn.gradcheck_all",
+        "numcnn.gradcheck_cases",
         "numcnn.pictures",
         "numcnn.pictures.*",
         "numcnn.lectures",
