@@ -7,6 +7,7 @@
 data, `numcnn.models` known networks, `numcnn.kernels` the loops themselves.
 """
 
+from importlib import import_module as _import_module
 from importlib.metadata import version as _version
 from pathlib import Path as _Path
 
@@ -226,3 +227,12 @@ __all__ = [
     "save_weights",
     "weight_norm",
 ]
+
+_LATER = ("callbacks", "gallery", "lectures", "metrics", "pictures", "schedulers")
+
+
+def __getattr__(name: str) -> object:
+    """Import what one looks at only when it is asked for."""
+    if name in _LATER:
+        return _import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -131,6 +131,9 @@ def evaluate(
     result = Evaluation(tally.loss, tally.accuracy)
     if metrics:
         scores, targets = np.concatenate(tally.scores), np.asarray(y)
+        if tally.labelled and (targets == loss.ignore_index).any():
+            counted = targets != loss.ignore_index
+            scores, targets = np.moveaxis(scores, 1, -1)[counted], targets[counted]
         result.metrics = {name: metric(scores, targets) for name, metric in metrics.items()}
     return result
 

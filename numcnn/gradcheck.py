@@ -144,6 +144,11 @@ class _Subject:
         self.subject.zero_grad()
         return grads
 
+    def noise(self) -> float:
+        """Return what rounding alone may change the scalar by: differences below say nothing."""
+        size = math.fsum(np.abs(self.output() * self.upstream).ravel())
+        return 4 * float(np.finfo(self.x.dtype).eps) * size
+
     def moved(self, array: np.ndarray, index: tuple[int, ...], by: float) -> np.ndarray:
         """Return the output with one element of `array` moved."""
         kept = array[index]
@@ -199,7 +204,8 @@ def _judge(
         (i, float(analytic[i]), subject.central(name, i, h)) for i in _indices(array, limit, seed)
     ]
     scale = max((abs(v) for _, a, n in pairs for v in (a, n) if math.isfinite(v)), default=0.0)
-    if scale == 0 and all(math.isfinite(a) and math.isfinite(n) for _, a, n in pairs):
+    finite = all(math.isfinite(a) and math.isfinite(n) for _, a, n in pairs)
+    if finite and scale <= (subject.noise() / h if scale else 0.0):
         return Verdict(name, "vacuous", 0.0, (), 0.0, 0.0, len(pairs), h), False
     worst = kink = None
     for index, a, n in pairs:

@@ -70,7 +70,8 @@ class NaNGuard(Callback):
         """Look at the loss and at what the optimizer's step made of the parameters."""
         assert self._model is not None
         place = f"epoch {self._epoch}, batch {self._batch}"
-        if not math.isfinite(figures["loss"]):
+        nothing_counted = math.isnan(figures.get("accuracy", 0.0))  # all labels were ignored
+        if not math.isfinite(figures["loss"]) and not nothing_counted:
             raise FloatingPointError(
                 f"the loss of {place} is {figures['loss']}, while every output and gradient of "
                 f"the network was finite: the loss itself overflowed; are the targets sound?"
@@ -78,7 +79,9 @@ class NaNGuard(Callback):
         layers = {name: layer for name, layer in _named_layers(self._model)}
         for name, values in self._model.state_dict().items():
             path, _, own = name.rpartition(".")
-            self._look(layers[path], f"the update after {place}", own, values, STEP)
+            layer = layers[path]
+            cause = DATA if own in layer._buffers else STEP
+            self._look(layer, f"the update after {place}", own, values, cause)
         self._batch += 1
 
     def on_epoch_end(self, epoch: int, figures: Figures) -> None:

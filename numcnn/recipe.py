@@ -77,7 +77,12 @@ def schedule_maker(name: str) -> Callable[[Optimizer, int], Any] | None:
     if choose("schedule", name, ("one-cycle", "constant")) == "constant":
         return None
     return lambda optimizer, steps: OneCycleLR(
-        optimizer, optimizer.lr, steps, pct_start=0.2, anneal_strategy="linear"
+        optimizer,
+        optimizer.lr,
+        steps,
+        pct_start=0.2,
+        anneal_strategy="linear",
+        cycle_momentum=False,
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from .optim import Optimizer
+from .optim import Adam, AdamW, Optimizer
 from .shapes import as_count
 
 __all__ = [
@@ -39,6 +39,10 @@ class _Schedule:
         """Set the next learning rate."""
         self.steps += 1
         self.optimizer.lr = self.rate(self.steps)
+
+    def get_last_lr(self) -> list[float]:
+        """Return the present learning rate, in a list as PyTorch has it."""
+        return [self.optimizer.lr]
 
 
 class StepLR(_Schedule):
@@ -212,7 +216,7 @@ class OneCycleLR(_Schedule):
 
     Smith and Topin, "Super-convergence: very fast training of neural networks using large
     learning rates", 2019. The large rates in the middle cover ground; the small ones at the end
-    settle. The momentum stays as it is (PyTorch's ``cycle_momentum=False``).
+    settle. The momentum goes the other way, low in the middle.
 
     Parameters
     ----------
@@ -220,12 +224,18 @@ class OneCycleLR(_Schedule):
         Its ``lr`` is set at once, and by each `step`.
     max_lr : float
         The peak.
-    total_steps : int
+    total_steps : int, optional
         Optimizer steps of the whole training.
+    epochs, steps_per_epoch : int, optional
+        Their product, instead of `total_steps`.
     pct_start : float
         Share of the steps in which the rate rises.
     anneal_strategy : {"cos", "linear"}
         Form of rise and fall.
+    cycle_momentum : bool
+        Whether to move the momentum of SGD and RMSprop, or the first beta of Adam, as well.
+    base_momentum, max_momentum : float
+        Momentum at the peak, and at both ends.
     div_factor, final_div_factor : float
         The first rate is ``max_lr / div_factor``, the last the first over `final_div_factor`.
 
@@ -239,12 +249,21 @@ class OneCycleLR(_Schedule):
         self,
         optimizer: Optimizer,
         max_lr: float,
-        total_steps: int,
+        total_steps: int | None = None,
+        epochs: int | None = None,
+        steps_per_epoch: int | None = None,
         pct_start: float = 0.3,
         anneal_strategy: str = "cos",
+        cycle_momentum: bool = True,
+        base_momentum: float = 0.85,
+        max_momentum: float = 0.95,
         div_factor: float = 25.0,
         final_div_factor: float = 1e4,
     ) -> None:
+        if total_steps is None:
+            if epochs is None or steps_per_epoch is None:
+                raise ValueError("OneCycleLR needs total_steps, or both epochs and steps_per_epoch")
+            total_steps = as_count(epochs, "epochs") * as_count(steps_per_epoch, "steps_per_epoch")
         self.total_steps = as_count(total_steps, "total_steps")
         if not 0 <= pct_start <= 1:
             raise ValueError(f"pct_start is a share, between 0 and 1; got {pct_start}")
@@ -257,21 +276,41 @@ class OneCycleLR(_Schedule):
         self.last_lr = self.first_lr / final_div_factor
         self.peak = pct_start * self.total_steps - 1
         self.anneal_strategy = anneal_strategy
+        self.momenta = (max_momentum, base_momentum, max_momentum) if cycle_momentum else None
+        if cycle_momentum and not (hasattr(optimizer, "momentum") or hasattr(optimizer, "betas")):
+            raise ValueError(
+                f"{type(optimizer).__name__} has neither momentum nor betas to be cycled: "
+                f"use cycle_momentum=False"
+            )
         super().__init__(optimizer)
+        self._move_momentum()
 
-    def rate(self, step: int) -> float:
-        """Return the learning rate of optimizer step number `step` from 0 on, then the last."""
+    def _between(self, first: float, top: float, last: float, step: int) -> float:
+        """Return where the way from `first` over `top` to `last` is at `step`."""
         step = min(step, self.total_steps - 1)
         if step == self.peak:
-            return self.max_lr
+            return top
         if step < self.peak:
-            begin, end, done = self.first_lr, self.max_lr, step / self.peak
+            begin, end, done = first, top, step / self.peak
         else:
             length = self.total_steps - 1 - self.peak
-            begin, end, done = self.max_lr, self.last_lr, (step - self.peak) / length
+            begin, end, done = top, last, (step - self.peak) / length
         if self.anneal_strategy == "linear":
             return begin + (end - begin) * done
         return end + (begin - end) / 2 * (1 + math.cos(math.pi * done))
+
+    def rate(self, step: int) -> float:
+        """Return the learning rate of optimizer step number `step` from 0 on, then the last."""
+        return self._between(self.first_lr, self.max_lr, self.last_lr, step)
+
+    def _move_momentum(self) -> None:
+        if self.momenta is None:
+            return
+        value = self._between(*self.momenta, self.steps)
+        if isinstance(self.optimizer, (Adam, AdamW)):
+            self.optimizer.betas = (value, self.optimizer.betas[1])
+        else:
+            self.optimizer.momentum = value  # type: ignore[attr-defined]
 
     def step(self) -> None:
         """Set the rate of the next optimizer step; call it after each ``optimizer.step()``."""
@@ -280,3 +319,4 @@ class OneCycleLR(_Schedule):
                 f"the cycle was planned for {self.total_steps} steps, and they are over"
             )
         super().step()
+        self._move_momentum()

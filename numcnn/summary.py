@@ -139,14 +139,14 @@ def _rows(layer: Layer, name: str, view: _View, itemsize: int) -> Iterator[Row]:
     inside = f"{name}." if name else ""
     if isinstance(layer, Chain):
         for key, inner in layer.children():
-            yield from _rows(inner, inside + key, view, itemsize)
+            yield from _rows(inner, inside + key if key else name, view, itemsize)
             view = view.through(inner)
         return
     own, what = list(layer.parameters()), repr(layer)
     macs, behind = layer.macs(view.shape), view.through(layer)
     if isinstance(layer, Branches):
-        for key, branch in layer.branches():
-            yield from _rows(branch, inside + key, view, itemsize)
+        for key, branch in layer.children():
+            yield from _rows(branch, inside + key if key else name, view, itemsize)
         own, macs, what = [], 0, f"{type(layer).__name__}: {layer.joint}"
     yield Row(
         name,

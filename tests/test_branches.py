@@ -1,5 +1,7 @@
 """Residual and Concat: sums and rows of branches, their names, and what the summary says."""
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -15,6 +17,7 @@ from numcnn import (
     Residual,
     Sequential,
     ShapeError,
+    models,
 )
 
 X = np.random.default_rng(1).standard_normal((2, 4, 6, 5))
@@ -152,3 +155,63 @@ def test_devices_and_modes_reach_every_branch(device):
     assert {layer.device.name for layer in model.layers()} == {device}
     assert not any(layer.training for layer in model.eval().layers())
     assert model(X.astype("float32")).shape == (2, 1, 6, 5)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: Sequential({"": Sequential(Linear(3, 3)), "0": Linear(3, 3)}),
+        lambda: Residual(Sequential(Linear(3, 3)), Linear(3, 3), names=("", "0")),
+        lambda: Concat({"": Sequential(Linear(3, 3)), "0": Linear(3, 3)}),
+    ],
+)
+def test_no_two_arrays_have_one_key(build):
+    with pytest.raises(ValueError, match=r"the key '0.weight' in the state dict"):
+        build()
+
+
+def test_branch_and_shortcut_have_two_names_without_dots():
+    with pytest.raises(ValueError, match="two names, got '' for both"):
+        Residual(Linear(3, 3), Linear(3, 3), names=("", ""))
+    with pytest.raises(ValueError, match="dot"):
+        Residual(Linear(3, 3), Linear(3, 3), names=("a.x", "b"))
+    with pytest.raises(ValueError, match="returns two arrays"):
+        Residual(MaxPool2d(1, return_indices=True))
+
+
+def test_rows_of_the_summary_are_named_as_the_keys():
+    model = models.resnet20()
+    rows = {row.name for row in model.summary().rows}
+    keys = {key.rpartition(".")[0] for key in model.state_dict()}
+    assert keys <= rows
+    assert not any(".." in name or name.endswith(".") for name in rows)
+
+
+def test_a_copy_made_while_training_has_its_input_gradient():
+    model = Sequential(Linear(3, 4), ReLU(), Linear(4, 2), seed=1)
+    x, y = np.ones((4, 3)), np.array([0, 1, 0, 1])
+    kept = []
+    model.fit(x, y, callbacks=[lambda e, f: kept.append(model.copy())], verbose=False)
+    kept[0](x)
+    assert kept[0].backward(np.ones((4, 2))).shape == (4, 3)
+
+
+def test_copies_leave_behind_what_a_backward_pass_was_to_use():
+    model = Sequential(Linear(3, 2))
+    model(np.ones((500, 3)))
+    assert len(pickle.dumps(model)) < 4000
+    with pytest.raises(RuntimeError, match="before forward"):
+        model.copy().backward(np.ones((500, 2)))
+
+
+def test_a_seed_sequence_gives_the_same_weights_again():
+    model, seed = Sequential(Linear(3, 2)), np.random.SeedSequence(5)
+    model.reseed(seed)
+    first = model.state_dict()["0.weight"]
+    model.reseed(seed)
+    np.testing.assert_array_equal(model.state_dict()["0.weight"], first)
+
+
+def test_none_means_the_usual_device_and_precision():
+    layer = Conv2d(1, 2, 3, device=None, dtype=None)
+    assert (layer.device.name, layer.weight.dtype) == ("cpu", np.float32)

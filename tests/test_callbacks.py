@@ -11,6 +11,7 @@ import pytest
 
 from numcnn import (
     SGD,
+    BatchNorm2d,
     BestCheckpoint,
     Callback,
     Conv2d,
@@ -711,3 +712,20 @@ def test_a_copy_made_meanwhile_is_not_watched_and_stands_alone(duplicate):
     np.testing.assert_array_equal(copies[0].predict(x), old)
     train(copies[0], x, y, callbacks=[NaNGuard()])
     assert not np.array_equal(copies[0].predict(x), old)
+
+
+def test_the_guard_lets_a_batch_of_ignored_labels_pass():
+    x, y = data()
+    y = y.copy()
+    y[:4] = -100
+    model = Sequential(Flatten(), Linear(x[0].size, 3), seed=1)
+    with pytest.warns(UserWarning, match="no label of this batch counts"):
+        model.fit(x, y, batch_size=4, shuffle=False, callbacks=[NaNGuard()], verbose=False)
+
+
+def test_the_guard_blames_the_input_for_an_overflowing_statistic():
+    x, y = np.full((8, 1, 4, 4), 1e25, np.float32), np.arange(8) % 3
+    x[::2] *= -1
+    model = Sequential(BatchNorm2d(1), Flatten(), Linear(16, 3), seed=1)
+    said = guarded(model, x, y)
+    assert "running_var" in said and "learning rate" not in said

@@ -614,3 +614,12 @@ def test_every_layer_and_loss_of_numcnn_is_among_the_cases():
         PerceptronLoss,  # takes targets of its own: tests/test_acts_perceptron.py
     }
     assert kinds - checked == set()
+
+
+def test_a_bias_before_batch_norm_is_vacuous_and_not_wrong():
+    """Its gradient is 0, and what rounding leaves of it on either side says nothing."""
+    model = Sequential(Conv2d(1, 2, 3), BatchNorm2d(2), seed=1)
+    report = gradcheck(model, np.random.default_rng(1).normal(size=(3, 1, 5, 5)))
+    verdicts = {verdict.name: verdict.verdict for verdict in report.verdicts}
+    assert verdicts.pop("0.bias") == "vacuous"
+    assert set(verdicts.values()) == {"pass"}

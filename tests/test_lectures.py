@@ -1,5 +1,7 @@
 """The facts of the course hold, and a fact that doesn't hold is found and said."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from typer.testing import CliRunner
@@ -23,6 +25,23 @@ def test_the_fact_holds(name, tmp_path):
     (result,) = lectures.replay([FACTS[name]], pictures=tmp_path)
     wrong = [line for line in result.lines if not line.holds]
     assert result.holds, f"{result.error} {wrong}"
+
+
+def test_facts_leave_their_pictures(tmp_path):
+    facts = [fact for fact in lectures.FACTS if fact.topic == "Seeing"]
+    assert all(result.holds for result in lectures.replay(facts, pictures=tmp_path))
+    found = {path.name: path.stat().st_size for path in tmp_path.iterdir()}
+    assert set(found) == {"tuning.png", "maximum.png", "dream.png"}
+    assert min(found.values()) > 5000
+
+
+def test_the_errata_stand_in_the_documentation():
+    page = Path(__file__).parent.parent / "docs" / "errata.md"
+    if not page.is_file():
+        pytest.skip("the tests run without the checkout")
+    text = page.read_text(encoding="utf-8")
+    for erratum in lectures.ERRATA:
+        assert f"| {erratum.printed} | {erratum.correct} |" in text
 
 
 @pytest.mark.parametrize("topic", ["Worked numbers", "Functions"])

@@ -254,3 +254,12 @@ def test_evaluate_takes_metrics_of_other_targets_too():
     assert result.metrics["worst"] == np.abs(model.predict(x) - targets).max()
     with pytest.raises(TypeError, match="metric 'top5' must be a function"):
         model.evaluate(x, y, metrics={"top5": 5})
+
+
+def test_metrics_of_evaluate_leave_out_ignored_labels():
+    model = Sequential(Linear(3, 4), seed=1)
+    x, y = np.random.default_rng(1).normal(size=(6, 3)), np.array([0, 1, -100, 2, 3, -100])
+    result = model.evaluate(x, y, metrics={"accuracy": metrics.accuracy})
+    kept = y != -100
+    assert result.metrics["accuracy"] == result.accuracy
+    assert result.accuracy == metrics.accuracy(model.predict(x)[kept], y[kept])

@@ -228,16 +228,40 @@ def test_one_cycle(arguments, total_steps):
     ours, theirs = parameters("float64")
     optimizer, oracle = numcnn.SGD(ours, lr=1), torch.optim.SGD(theirs, lr=1)
     arguments = {"max_lr": 0.3, "total_steps": total_steps} | arguments
+    arguments |= {"cycle_momentum": False}
     scheduler = numcnn.OneCycleLR(optimizer, **arguments)
-    oracle_scheduler = torch.optim.lr_scheduler.OneCycleLR(
-        oracle, **arguments, cycle_momentum=False
-    )
+    oracle_scheduler = torch.optim.lr_scheduler.OneCycleLR(oracle, **arguments)
     for step in range(total_steps):
         want = oracle.param_groups[0]["lr"]
         assert optimizer.lr == pytest.approx(want, rel=1e-12), step
         if step < total_steps - 1:
             scheduler.step()
             oracle_scheduler.step()
+
+
+@pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.step")
+@pytest.mark.parametrize("strategy", ["cos", "linear"])
+@pytest.mark.parametrize(
+    ("name", "own"), [("SGD", {"momentum": 0.9}), ("Adam", {}), ("RMSprop", {"momentum": 0.5})]
+)
+def test_one_cycle_moves_the_momentum_the_other_way(name, own, strategy):
+    ours, theirs = parameters("float64")
+    optimizer = getattr(numcnn, name)(ours, lr=1, **own)
+    oracle = getattr(torch.optim, name)(theirs, lr=1, **own)
+    places = (0.3, None, 3, 7, 0.4, strategy)
+    scheduler = numcnn.OneCycleLR(optimizer, *places)
+    oracle_scheduler = torch.optim.lr_scheduler.OneCycleLR(oracle, *places)
+    seen = set()
+    for _ in range(20):
+        group = oracle.param_groups[0]
+        want = group["betas"][0] if name == "Adam" else group["momentum"]
+        got = optimizer.betas[0] if name == "Adam" else optimizer.momentum
+        assert got == pytest.approx(want, rel=1e-12)
+        assert scheduler.get_last_lr() == pytest.approx(oracle_scheduler.get_last_lr(), rel=1e-12)
+        seen.add(got)
+        scheduler.step()
+        oracle_scheduler.step()
+    assert len(seen) > 10
 
 
 @pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.step")
@@ -321,7 +345,7 @@ def test_one_cycle_that_begins_at_its_peak(total_steps):
     """
     ours, _ = parameters("float64")
     optimizer = numcnn.SGD(ours, lr=1)
-    numcnn.OneCycleLR(optimizer, 0.3, total_steps, pct_start=1 / total_steps)
+    numcnn.OneCycleLR(optimizer, 0.3, total_steps, pct_start=1 / total_steps, cycle_momentum=False)
     assert optimizer.lr == 0.3
 
 

@@ -37,7 +37,7 @@ def up(x):
 
 
 def rises(values):
-    return values[-1] > values[0] and all(b >= a for a, b in itertools.pairwise(values))
+    return values[-1] > values[0] and all(b > a for a, b in itertools.pairwise(values))
 
 
 # ---- the steps ----------------------------------------------------------------------------
@@ -51,7 +51,7 @@ def test_climbing_a_hill_ends_at_its_top():
         np.zeros_like(top), steps=200, lr=0.5, jitter=0, rng=up(0),
     )  # fmt: skip
     assert rises(values)
-    assert len(values) == 201
+    assert 5 < len(values) < 201  # at the top there is no way up any more
     assert values[-1] == -float(((x - top) ** 2).sum())
     assert np.abs(x - top).max() < 1e-3
 
@@ -92,7 +92,7 @@ def test_no_way_up_leaves_the_picture_alone():
             lambda x: -float(np.abs(x - start).sum()),
             lambda x, g=gradient: g, start, steps=3, lr=1, jitter=1, rng=up(0),
         )  # fmt: skip
-        assert values == [0, 0, 0, 0]
+        assert values == [0]
         assert np.array_equal(x, start)
 
 
@@ -258,7 +258,7 @@ def test_an_octave_never_starts_below_the_plain_picture():
     image = RNG.choice([-1.0, 1.0], (1, 8, 8))
     found = pictures.deep_dream(model, image, 0, octaves=2, scale=2, steps=3)
     assert rises(found.norms[0])
-    assert found.norms[1] == [64] * 4
+    assert found.norms[1] == [64]
     assert np.array_equal(found.after, image)
 
 

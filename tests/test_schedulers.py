@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from numcnn import SGD, Linear, OneCycleLR, Sequential
+from numcnn import SGD, Adagrad, Linear, OneCycleLR, Sequential
 
 
 def make(total, **options):
     optimizer = SGD(Linear(2, 3).parameters(), lr=1.0)
-    return optimizer, OneCycleLR(optimizer, 0.5, total, **options)
+    return optimizer, OneCycleLR(optimizer, 0.5, total, **{"cycle_momentum": False} | options)
 
 
 @pytest.mark.parametrize("strategy", ["cos", "linear"])
@@ -67,3 +67,12 @@ def test_fit_steps_the_schedule_after_each_batch():
     model.fit(x, np.arange(10) % 3, 2, 4, optimizer="sgd", scheduler=scheduler, verbose=False)
     assert made[0].total == 6
     assert seen == [1, 2, 3, 4, 5, 6]
+
+
+def test_one_cycle_asks_for_what_it_needs():
+    optimizer = SGD(Linear(2, 3).parameters(), lr=1.0)
+    with pytest.raises(ValueError, match="total_steps, or both epochs and steps_per_epoch"):
+        OneCycleLR(optimizer, 0.5, epochs=3)
+    assert OneCycleLR(optimizer, 0.5, epochs=3, steps_per_epoch=7).total_steps == 21
+    with pytest.raises(ValueError, match=r"neither momentum nor betas .* cycle_momentum=False"):
+        OneCycleLR(Adagrad(Linear(2, 3).parameters(), lr=1.0), 0.5, 10)

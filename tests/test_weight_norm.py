@@ -122,7 +122,7 @@ def test_an_optimizer_moves_length_and_direction_and_they_can_be_joined_again():
     assert all((layer.state_dict()[name] != before[name]).any() for name in before)
     y = layer(x)
     assert remove_weight_norm(layer) is layer
-    assert [name for name, _ in layer.named_parameters()] == ["bias", "weight"]
+    assert [name for name, _ in layer.named_parameters()] == ["weight", "bias"]
     assert not hasattr(layer, "weight_g")
     np.testing.assert_array_equal(layer(x), y)
     assert layer.weight.grad is None

@@ -54,7 +54,7 @@ class Layer:
     _buffers: list[str]
     _children: dict[str, Layer]
 
-    def __init__(self, device: str = "cpu", dtype: Any = None) -> None:
+    def __init__(self, device: str | None = "cpu", dtype: Any = None) -> None:
         self._parameters = {}
         self._buffers = []
         self._children = {}
@@ -62,7 +62,7 @@ class Layer:
         self._output: Shape | None = None
         self.training = True
         self.input_gradient = True
-        self.device = get_device(device)
+        self.device = get_device("cpu" if device is None else device)
         self.dtype = None if dtype is None else as_dtype(dtype)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -71,6 +71,14 @@ class Layer:
         elif isinstance(value, Layer):
             self._children[name] = value
         object.__setattr__(self, name, value)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what copies and pickles take along: not what a backward pass was to use.
+
+        A copy made in the middle of a training step, which spares the first layer's input
+        gradient, has that gradient again.
+        """
+        return self.__dict__ | {"_saved": None, "input_gradient": True}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.extra_repr()})"
@@ -221,7 +229,10 @@ class Layer:
 
     def reseed(self, seed: int | np.random.SeedSequence) -> None:
         """Make every random choice, initial values included, follow from `seed` alone."""
-        root = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
+        if isinstance(seed, np.random.SeedSequence):  # a new one, since each counts its children
+            root = np.random.SeedSequence(seed.entropy, spawn_key=seed.spawn_key)
+        else:
+            root = np.random.SeedSequence(seed)
         for layer in self.layers():
             layer._reseed_own(root)
 

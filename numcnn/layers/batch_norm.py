@@ -85,7 +85,8 @@ class _BatchNorm(Normalisation):
             if count == 1:
                 raise ShapeError(
                     f"{self!r} expects more than 1 value per channel when training, got 1: input "
-                    f"of shape {shape}; one value has no spread. Use a larger batch, or eval()"
+                    f"of shape {shape}; one value has no spread. Use a larger batch, "
+                    f"DataLoader(drop_last=True) where the last one is small, or eval()"
                 )
             mean, var = (self.device.empty((self.num_features,), np.float64) for _ in range(2))
             self.kernels.batch_norm_forward(values, *factors, self.eps, mean, var, y)

@@ -121,9 +121,10 @@ class Residual(Branches):
         for name, layer in (("branch", branch), ("shortcut", shortcut)):
             if not isinstance(layer, Layer) and (layer is not None or name == "branch"):
                 raise TypeError(f"the {name} must be a Layer, got {layer!r}")
-        self._children[names[0]] = branch
-        if shortcut is not None:
-            self._children[names[1]] = shortcut
+        if names[0] == names[1]:
+            raise ValueError(f"branch and shortcut need two names, got {names[0]!r} for both")
+        inner = {names[0]: branch} if shortcut is None else {names[0]: branch, names[1]: shortcut}
+        self._children.update(as_named((inner,)))
         object.__setattr__(self, "branch", branch)
         object.__setattr__(self, "shortcut", shortcut)
         refuse_repeated(self)
@@ -276,7 +277,7 @@ def as_named(layers: tuple[Layer | Mapping[str, Layer], ...]) -> dict[str, Layer
 
 
 def refuse_repeated(container: Layer) -> None:
-    """Raise ValueError if a layer stands at two places inside `container`."""
+    """Raise ValueError if a layer, or a key of the state dict, occurs twice inside `container`."""
     seen: set[int] = set()
     for layer in container.layers():
         if id(layer) in seen:
@@ -285,3 +286,11 @@ def refuse_repeated(container: Layer) -> None:
                 f"pass would be overwritten, so make a second one"
             )
         seen.add(id(layer))
+    keys: set[str] = set()
+    for key, _, _ in container._named_state():
+        if key in keys:
+            raise ValueError(
+                f"two arrays inside {type(container).__name__} would have the key {key!r} in the "
+                f"state dict, and one of them be lost; give the layers other names"
+            )
+        keys.add(key)

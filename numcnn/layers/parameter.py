@@ -18,8 +18,8 @@ Initialiser = Callable[[np.random.Generator, Shape], np.ndarray]
 
 
 def as_dtype(dtype: Any) -> np.dtype:
-    """Return float32 or float64 as a NumPy dtype; refuse every other type."""
-    found = np.dtype(dtype)
+    """Return float32 or float64 as a NumPy dtype, float32 for None; refuse every other type."""
+    found = np.dtype(np.float32 if dtype is None else dtype)  # NumPy's own None is float64
     if found not in (np.float32, np.float64):
         raise TypeError(f"numcnn computes in float32 or float64, not in {found}")
     return found

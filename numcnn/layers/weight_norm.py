@@ -203,5 +203,8 @@ def remove_weight_norm(layer: AnyLayer, name: str = "weight") -> AnyLayer:
     for own in (f"{name}_g", f"{name}_v"):
         del layer._parameters[own]
         delattr(layer, own)
+    others = dict(layer._parameters)
+    layer._parameters.clear()  # the weight goes back to its place before the bias
     setattr(layer, name, weight)
+    layer._parameters.update(others)
     return layer

@@ -8,6 +8,10 @@ from . import arithmetic, functions, learning, networks, seeing, worked
 from .check import FACTS, Check, Fact, Line, Result, replay
 from .errata import ERRATA, Erratum
 
+TOPICS = (arithmetic, worked, networks, functions, learning, seeing)
+_ORDER = {module.TOPIC: place for place, module in enumerate(TOPICS)}
+FACTS.sort(key=lambda fact: _ORDER.get(fact.topic, len(_ORDER)))
+
 __all__ = [
     "ERRATA",
     "FACTS",

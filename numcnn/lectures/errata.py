@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 
+from ..layers import Sigmoid, Tanh
+from ..losses import CrossEntropyLoss
 from .check import Check, fact
-from .worked import MAP
+from .worked import X, x_network
 
 __all__ = ["ERRATA", "Erratum"]
 
@@ -57,7 +58,12 @@ ERRATA = (
 
 @fact("Errata", "the corrections that are numbers")
 def _numbers(check: Check) -> None:
-    check.equal("the X's map at (2, 1) and (2, 0)", MAP[2, :2], np.array([3.0, -3]))
-    check.near("log2 e", 1 / math.log(2), 1.442695, 5e-7)
+    network = x_network(check.device)
+    hidden = network[0](X[None, None])
+    check.equal("the X's map at (2, 1)", float(hidden[0, 0, 2, 1]), -3.0)
+    check.equal("behind ReLU, at (2, 0)", float(network[1](hidden)[0, 0, 2, 0]), 3.0)
+    half = CrossEntropyLoss().to(check.device)(np.zeros((1, 2)), np.array([0]))
+    check.near("one bit, in units of ln", 1 / half, 1.442695, 5e-7)
     x = np.linspace(-3, 3, 13)
-    check.near("tanh(x) = 2 sigmoid(2x) − 1", 2 / (1 + np.exp(-2 * x)) - 1, np.tanh(x), 1e-15)
+    tanh, sigmoid = Tanh().to(check.device), Sigmoid().to(check.device)
+    check.near("tanh(x) = 2 sigmoid(2x) − 1", tanh(x), 2 * sigmoid(2 * x) - 1, 1e-15)

@@ -7,7 +7,19 @@ import numpy as np
 from .. import models
 from ..data import digits
 from ..gradcheck import gradcheck
-from ..layers import Conv2d, Linear, MaxPool2d, ReLU, Residual, Sigmoid, Tanh
+from ..layers import (
+    AdaptiveAvgPool2d,
+    Conv2d,
+    Dropout,
+    LeakyReLU,
+    Linear,
+    LocalResponseNorm,
+    MaxPool2d,
+    ReLU,
+    Residual,
+    Sigmoid,
+    Tanh,
+)
 from ..losses import Loss
 from ..model import Sequential
 from ..optim import SGD, Adam
@@ -17,6 +29,7 @@ from .check import Check, fact
 TOPIC = "Networks"
 BITS = np.array([[0.0, 0], [0, 1], [1, 0], [1, 1]])
 XOR = np.array([0.0, 1, 1, 0])
+AND = np.array([0.0, 0, 0, 1])
 
 
 @fact(TOPIC, "LeNet of the slides: 320 + 18,496 + 1,179,776 + 1,290 parameters", shown=True)
@@ -45,7 +58,12 @@ def _demo(check: Check) -> None:
 
 @fact(TOPIC, "AlexNet of two groups, 1,000 classes: 60,965,224 parameters")
 def _alexnet(check: Check) -> None:
-    check.equal("parameters", models.alexnet().summary().parameters, 60_965_224)
+    model = models.alexnet()
+    check.equal("parameters", model.summary().parameters, 60_965_224)
+    groups = [layer.groups for layer in model.layers() if isinstance(layer, Conv2d)]
+    check.equal("groups", np.array(groups), np.array([1, 2, 1, 2, 2]))
+    norms = sum(isinstance(layer, LocalResponseNorm) for layer in model.layers())
+    check.equal("local response normalisations", norms, 2)
 
 
 @fact(TOPIC, "VGG-11, 16, 19 on 224×224: 132,863,336, 138,357,544, 143,667,240 parameters")
@@ -63,6 +81,11 @@ def _conv_pool(check: Check) -> None:
     model = models.conv_pool_cnn_c()
     check.equal("parameters", model.summary().parameters, 1_406_794)
     check.equal("output", model.output_shape((1, 3, 32, 32)), (1, 10))
+    letters = {Conv2d: "C", LeakyReLU: "R", MaxPool2d: "P", Dropout: "D", AdaptiveAvgPool2d: "A"}
+    kinds = "".join(letters.get(type(layer), "") for layer in model)
+    check.equal("layers", kinds, "CRCRCRPDCRCRCRPDCRCRCRA")
+    slopes = {layer.negative_slope for layer in model if isinstance(layer, LeakyReLU)}
+    check.equal("slope of the leaky ReLUs", slopes, {0.1})
 
 
 @fact(TOPIC, "a residual block passes the gradient check; a branch of zeros makes it the identity")
@@ -165,6 +188,7 @@ def _mistakes(check: Check, x: np.ndarray, bits: np.ndarray, epochs: int) -> lis
 
 @fact(TOPIC, "a single perceptron never gives XOR", shown=True)
 def _no_xor(check: Check) -> None:
+    check.equal("AND, learned by the same rule", _mistakes(check, BITS, AND, 100)[-1], 0)
     made = _mistakes(check, BITS, XOR, 100)
     check.holds("fewest mistakes in 100 epochs", min(made), min(made) > 0, "more than 0")
 

@@ -35,11 +35,12 @@ def climb(
     decay: float = 0.0,
     bounds: tuple[float, float] | None = None,
 ) -> tuple[np.ndarray, list[float]]:
-    """Change `x` so that its score rises, and never falls.
+    """Change `x` so that its score rises with every step.
 
     Each step takes the gradient of the picture moved at random (jitter), scales it to a mean
     square of 1, and goes ``lr`` along it. If the score of the picture, not moved, doesn't rise,
-    the step is halved, and the decay with it, until it does; or the picture stays as it is.
+    the step is halved, and the decay with it, until it does; then the gradient without jitter is
+    tried. A step that leads nowhere up is given up and not counted.
 
     Parameters
     ----------
@@ -61,25 +62,35 @@ def climb(
     Returns
     -------
     (ndarray, list of float)
-        The new picture, and the score at the start and after each step.
+        The new picture, and the score at the start and after each step that was taken: strictly
+        rising.
     """
     values = [score(x)]
     for _ in range(steps):
-        shift = tuple(int(s) for s in rng.integers(-jitter, jitter + 1, 2))
-        back = (-shift[0], -shift[1])
-        gradient = np.roll(slope(np.roll(x, shift, (2, 3))), back, (2, 3)).astype(np.float64)
-        # Divided by its largest number first: squares of tiny ones would be 0.
-        gradient /= np.abs(gradient).max() or 1.0
-        size = np.sqrt(np.mean(gradient**2))
-        value = values[-1]
-        for halving in range(HALVINGS if size > 0 else 0):
-            share = 0.5**halving
-            other = (x + share * lr * gradient / size) * (1 - share * decay)
-            other = other if bounds is None else other.clip(*bounds)
-            other = other.astype(x.dtype)
-            risen = score(other)
-            if risen > value:
-                x, value = other, risen
-                break
-        values.append(value)
+        shift = (int(rng.integers(-jitter, jitter + 1)), int(rng.integers(-jitter, jitter + 1)))
+        for moved in (shift, (0, 0)) if any(shift) else (shift,):
+            direction = _direction(slope, x, moved)
+            for halving in range(HALVINGS if direction.any() else 0):
+                share = 0.5**halving
+                other = (x + share * lr * direction) * (1 - share * decay)
+                other = (other if bounds is None else other.clip(*bounds)).astype(x.dtype)
+                risen = score(other)
+                if risen > values[-1]:
+                    break
+            else:
+                continue  # the gradient of the picture where it is may still lead up
+            x = other
+            values.append(risen)
+            break
     return x, values
+
+
+def _direction(
+    slope: Callable[[np.ndarray], np.ndarray], x: np.ndarray, shift: tuple[int, int]
+) -> np.ndarray:
+    """Return the gradient of the picture moved by `shift`, moved back, with a mean square of 1."""
+    back = (-shift[0], -shift[1])
+    gradient = np.roll(slope(np.roll(x, shift, (2, 3))), back, (2, 3)).astype(np.float64)
+    # divided by its largest number first: squares of tiny ones would be 0
+    gradient /= np.abs(gradient).max() or 1.0
+    return gradient / (np.sqrt(np.mean(gradient**2)) or 1.0)

@@ -23,8 +23,9 @@ def flat(chain: Chain, before: str = "") -> list[tuple[str, Layer]]:
         raise TypeError(f"the network must be a Sequential, got {type(chain).__name__}")
     found: list[tuple[str, Layer]] = []
     for name, layer in chain.children():
-        inner = flat(layer, f"{before}{name}.") if isinstance(layer, Chain) else []
-        found += inner or [(before + name, layer)]
+        inside = f"{before}{name}." if name else before
+        inner = flat(layer, inside) if isinstance(layer, Chain) else []
+        found += inner or [(inside.rstrip("."), layer)]
     return found
 
 
