@@ -96,12 +96,12 @@ from .losses import (
     MSLELoss,
     MultiMarginLoss,
     NLLLoss,
+    PerceptronLoss,
     SmoothL1Loss,
 )
 from .model import Sequential
 from .nanguard import NaNGuard
 from .optim import SGD, Adadelta, Adagrad, Adam, AdamW, RMSprop
-from .perceptron_loss import PerceptronLoss
 from .regularization import L1, L2
 from .schedulers import (
     CosineAnnealingLR,

@@ -79,6 +79,7 @@ from .losses import (
     MSLELoss,
     MultiMarginLoss,
     NLLLoss,
+    PerceptronLoss,
     SmoothL1Loss,
 )
 from .model import Sequential
@@ -97,6 +98,10 @@ def _spread(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
 
 def _normal(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     return rng.standard_normal(shape)
+
+
+def _signs(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    return rng.choice([-1.0, 1.0], shape)
 
 
 def _labels(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
@@ -285,4 +290,5 @@ CASES = (
     Case(lambda: SmoothL1Loss(beta=0.6), (3, 5), _normal),
     Case(lambda: HuberLoss(delta=0.6), (3, 5), _normal),
     Case(MSLELoss, (3, 5), _inside, _inside),
+    Case(PerceptronLoss, (3, 5), _signs),
 )

@@ -220,7 +220,7 @@ class Sequential(Chain):
             Examples and their targets.
         batch_size : int
             Examples at a time; bounds the memory.
-        loss : Loss or {"cross_entropy", "nll", "mse"}
+        loss : Loss or {"cross_entropy", "nll", "mse", "l1", ...}
         metrics : dict of str to callable, optional
             Each is called once, as ``metric(scores, targets)`` with those of all examples:
             ``{"top5": top_k_accuracy}`` (`numcnn.metrics`).

@@ -23,7 +23,6 @@ FLOORS = (
         "numcnn.layers.*",
         "numcnn.losses",
         "numcnn.clipping",
-        "numcnn.perceptron_loss",
         "numcnn.regularization",
         "numcnn.losses.*",
         "numcnn.optim",

@@ -18,6 +18,7 @@ from numcnn import (
     MSLELoss,
     MultiMarginLoss,
     NLLLoss,
+    PerceptronLoss,
     ShapeError,
     SmoothL1Loss,
 )
@@ -36,6 +37,7 @@ CASES = {
     "msle": (MSLELoss, INSIDE / 2, INSIDE[::-1]),
     "kl_div": (KLDivLoss, log_softmax(scores(4, 3)), INSIDE),
     "multi_margin": (MultiMarginLoss, scores(4, 3), labels(4, 3)),
+    "perceptron": (PerceptronLoss, scores(4, 3), 2.0 * (scores(4, 3, seed=5) > 0) - 1),
 }
 every_loss = pytest.mark.parametrize(("make", "pred", "target"), CASES.values(), ids=CASES)
 

@@ -20,10 +20,9 @@ from ..layers import (
     Sigmoid,
     Tanh,
 )
-from ..losses import Loss
+from ..losses import Loss, PerceptronLoss
 from ..model import Sequential
 from ..optim import SGD, Adam
-from ..perceptron_loss import PerceptronLoss
 from .check import Check, fact
 
 TOPIC = "Networks"

@@ -8,6 +8,7 @@ from .base import Loss
 from .classification import CrossEntropyLoss, MultiMarginLoss, NLLLoss
 from .labels import check_labels
 from .names import as_loss
+from .perceptron import PerceptronLoss
 from .probability import BCELoss, BCEWithLogitsLoss, KLDivLoss
 from .regression import HuberLoss, L1Loss, MSELoss, MSLELoss, SmoothL1Loss
 
@@ -23,6 +24,7 @@ __all__ = [
     "MSLELoss",
     "MultiMarginLoss",
     "NLLLoss",
+    "PerceptronLoss",
     "SmoothL1Loss",
     "as_loss",
     "check_labels",

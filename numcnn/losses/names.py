@@ -7,6 +7,7 @@ from typing import Any
 
 from .base import Loss
 from .classification import CrossEntropyLoss, MultiMarginLoss, NLLLoss
+from .perceptron import PerceptronLoss
 from .probability import BCELoss, BCEWithLogitsLoss, KLDivLoss
 from .regression import HuberLoss, L1Loss, MSELoss, MSLELoss, SmoothL1Loss
 
@@ -24,6 +25,7 @@ NAMES: dict[str, Callable[[], Loss]] = {
     "msle": MSLELoss,
     "kl_div": KLDivLoss,
     "multi_margin": MultiMarginLoss,
+    "perceptron": PerceptronLoss,
 }
 
 

@@ -117,7 +117,7 @@ def gradient_flow(
     model : Sequential
     x, y : array, shape (N, ...)
         A batch and its targets.
-    loss : Loss or {"cross_entropy", "nll", "mse"}
+    loss : Loss or {"cross_entropy", "nll", "mse", "l1", ...}
     lr : float
         Learning rate of the plain SGD whose step is compared with the weights.
 

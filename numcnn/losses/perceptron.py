@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from .layers.parameter import as_array
-from .layers.units import low_answer
-from .losses import Loss
-from .shapes import ShapeError
+from ..layers.parameter import as_array
+from ..layers.units import low_answer
+from ..shapes import ShapeError
+from .base import Loss
 
 __all__ = ["PerceptronLoss"]
 
