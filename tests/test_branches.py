@@ -181,10 +181,12 @@ def test_branch_and_shortcut_have_two_names_without_dots():
 
 def test_rows_of_the_summary_are_named_as_the_keys():
     model = models.resnet20()
-    rows = {row.name for row in model.summary().rows}
+    names = [row.name for row in model.summary().rows]
+    rows = set(names)
+    assert len(rows) == len(names)
     keys = {key.rpartition(".")[0] for key in model.state_dict()}
     assert keys <= rows
-    assert not any(".." in name or name.endswith(".") for name in rows)
+    assert not any(".." in name or name.endswith(".") for name in names)
 
 
 def test_a_copy_made_while_training_has_its_input_gradient():

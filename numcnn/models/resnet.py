@@ -39,7 +39,7 @@ def basic_block(channels: int, maps: int, stride: int) -> tuple[Layer, int]:
     branch: dict[str, Layer] = {
         "conv1": Conv2d(channels, maps, 3, stride, 1, bias=False),
         "bn1": BatchNorm2d(maps),
-        "relu": ReLU(),
+        "relu1": ReLU(),
         "conv2": Conv2d(maps, maps, 3, 1, 1, bias=False),
         "bn2": BatchNorm2d(maps),
     }
