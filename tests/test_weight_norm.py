@@ -156,3 +156,11 @@ def test_an_optimizer_moves_length_and_direction_and_they_can_be_joined_again():
 def test_what_cannot_be_normalised(make, kind, words):
     with pytest.raises(kind, match=words):
         make()
+
+
+def test_a_layer_freed_of_its_norm_draws_the_same_numbers_from_a_seed():
+    plain, freed = Linear(3, 2), remove_weight_norm(weight_norm(Linear(3, 2)))
+    for layer in (plain, freed):
+        layer.reseed(7)
+    for name, values in plain.state_dict().items():
+        np.testing.assert_array_equal(freed.state_dict()[name], values)
