@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
-from . import lectures
+if TYPE_CHECKING:  # otherwise imported by the command alone, so that help appears at once
+    from . import lectures
 
 __all__ = ["lectures_command"]
 
@@ -38,6 +39,8 @@ def _show_line(console: Console, line: lectures.Line) -> None:
 
 
 def _chosen(topic: str | None) -> list[lectures.Fact]:
+    from . import lectures
+
     if topic is None:
         return list(lectures.FACTS)
     found = [fact for fact in lectures.FACTS if topic.lower() in fact.topic.lower()]
@@ -48,6 +51,8 @@ def _chosen(topic: str | None) -> list[lectures.Fact]:
 
 
 def _errata(console: Console) -> None:
+    from . import lectures
+
     console.print(Text("\nErrata of the printed material", "bold underline"))
     for erratum in lectures.ERRATA:
         console.print(Text(f"  printed  {erratum.printed}\n  correct  {erratum.correct}\n"))
@@ -81,6 +86,8 @@ def lectures_command(
 
     [cyan]numcnn lectures --pictures pictures[/cyan]
     """
+    from . import lectures
+
     if device not in ("cpu", "reference"):
         raise ValueError(f"lectures run on cpu or reference, not on {device!r}")
     facts = _chosen(topic)

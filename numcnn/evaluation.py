@@ -85,8 +85,10 @@ class Tally:
         scores = model.forward(to_device(model, xb))
         labelled = loss.takes_labels(yb)
         value = loss(scores, yb if labelled else to_device(model, yb))
+        if labelled or self.keep_scores:
+            host = model.device.to_host(scores)
         if self.keep_scores:
-            self.scores.append(model.device.to_host(scores))
+            self.scores.append(host)
         if loss.reduction in ("sum", "half_sum"):
             self.total += value
             self.weight += len(xb)
@@ -96,7 +98,7 @@ class Tally:
         if labelled:
             self.labelled = True
             counted = yb != loss.ignore_index
-            right = model.device.to_host(scores).argmax(axis=1) == yb
+            right = host.argmax(axis=1) == yb
             self.hits += int((right & counted).sum())
             self.count += int(counted.sum())
         return value

@@ -23,6 +23,7 @@ import numpy as np
 from . import data
 from .curves import record_dead
 from .diagnose import diagnose
+from .figures import new_figure
 from .history import History
 from .layers import Dropout, Layer, Linear, ReLU
 from .model import Sequential
@@ -288,14 +289,10 @@ def plot(
     ImportError
         Without matplotlib; ``pip install numcnn[plot]`` brings it.
     """
-    try:
-        from matplotlib.figure import Figure
-        from matplotlib.layout_engine import ConstrainedLayoutEngine
-    except ImportError:
-        raise ImportError("plotting needs matplotlib: pip install numcnn[plot]") from None
+    figure = new_figure(13, 11)
+    figure.set_layout_engine("constrained", h_pad=0.12)
     if histories is None:
         histories = {name: run(name, seed) for name in NAMES}
-    figure = Figure(figsize=(13, 11), layout=ConstrainedLayoutEngine(h_pad=0.12))
     for axes, name in zip(figure.subplots(3, 3).flat, NAMES, strict=True):
         _draw_panel(axes, name, histories[name])
     for axes in figure.axes[::3]:

@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from .figures import finish, new_figure
+
 __all__ = ["History"]
 
 
@@ -91,14 +93,11 @@ class History:
         ImportError
             Without matplotlib; ``pip install numcnn[plot]`` brings it.
         """
-        try:
-            from matplotlib.figure import Figure
-            from matplotlib.ticker import MaxNLocator
-        except ImportError:
-            raise ImportError("plotting needs matplotlib: pip install numcnn[plot]") from None
         known = {key for epoch in self.epochs for key in epoch}
         kinds = ["loss"] + ["accuracy"] * ("accuracy" in known)
-        figure = Figure(figsize=(5 * len(kinds), 3.6), layout="constrained")
+        figure = new_figure(5 * len(kinds), 3.6)
+        from matplotlib.ticker import MaxNLocator
+
         steps = [epoch["epoch"] for epoch in self.epochs]
         for axes, kind in zip(figure.subplots(1, len(kinds), squeeze=False)[0], kinds, strict=True):
             if kind == "loss" and self.batch_losses and steps:
@@ -113,9 +112,7 @@ class History:
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             axes.grid(alpha=0.3)
             axes.legend()
-        if path is not None:
-            figure.savefig(path, dpi=130)
-        return figure
+        return finish(figure, path)
 
 
 def _fault(content: Any) -> str:

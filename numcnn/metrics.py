@@ -18,6 +18,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from .device import is_gpu_array
+from .figures import finish, new_figure
 from .losses import check_labels
 
 __all__ = ["ConfusionMatrix", "accuracy", "confusion_matrix", "top_k_accuracy"]
@@ -221,13 +222,9 @@ class ConfusionMatrix:
         ImportError
             Without matplotlib; ``pip install numcnn[plot]`` brings it.
         """
-        try:
-            from matplotlib.figure import Figure
-        except ImportError:
-            raise ImportError("plotting needs matplotlib: pip install numcnn[plot]") from None
         size = len(self.classes)
         side = 2 + 0.5 * size
-        figure = Figure(figsize=(side + 0.6, side), layout="constrained")
+        figure = new_figure(side + 0.6, side)
         axes = figure.subplots()
         shares = np.nan_to_num(_share(self.counts, self.counts.sum(axis=1, keepdims=True)))
         picture = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
@@ -242,9 +239,7 @@ class ConfusionMatrix:
         axes.set_xlabel("taken for")
         axes.set_ylabel("what it was")
         figure.colorbar(picture, label="share of the class")
-        if path is not None:
-            figure.savefig(path, dpi=130)
-        return figure
+        return finish(figure, path)
 
 
 def _share(part: Any, whole: Any) -> np.ndarray:

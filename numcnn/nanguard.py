@@ -76,12 +76,9 @@ class NaNGuard(Callback):
                 f"the loss of {place} is {figures['loss']}, while every output and gradient of "
                 f"the network was finite: the loss itself overflowed; are the targets sound?"
             )
-        layers = {name: layer for name, layer in _named_layers(self._model)}
-        for name, values in self._model.state_dict().items():
-            path, _, own = name.rpartition(".")
-            layer = layers[path]
+        for _, layer, own in self._model._named_state():
             cause = DATA if own in layer._buffers else STEP
-            self._look(layer, f"the update after {place}", own, values, cause)
+            self._look(layer, f"the update after {place}", own, layer._read(own), cause)
         self._batch += 1
 
     def on_epoch_end(self, epoch: int, figures: Figures) -> None:

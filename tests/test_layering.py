@@ -35,6 +35,7 @@ FLOORS = (
         "numcnn.callbacks",
         "numcnn.checkpoint",
         "numcnn.evaluation",
+        "numcnn.figures",
         "numcnn.history",
         "numcnn.metrics",
         "numcnn.nanguard",

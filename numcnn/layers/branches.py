@@ -224,14 +224,16 @@ class Concat(Branches):
         return array.reshape(math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :]))
 
     def _forward(self, x: Any) -> Any:
-        y = self.device.empty(self.output_shape(tuple(x.shape)), x.dtype)
-        axis = self._axis(tuple(y.shape))
-        begin, shapes = 0, []
-        for _, branch in self.branches():
-            part = branch.forward(x)
+        parts = [branch.forward(x) for _, branch in self.branches()]
+        shapes = [tuple(part.shape) for part in parts]
+        axis = self._axis(shapes[0])
+        total = sum(shape[axis] for shape in shapes)
+        whole = (*shapes[0][:axis], total, *shapes[0][axis + 1 :])
+        y = self.device.empty(whole, x.dtype)
+        begin = 0
+        for part in parts:
             self.kernels.concat_forward(self._view(part, axis), begin, self._view(y, axis))
             begin += part.shape[axis]
-            shapes.append(tuple(part.shape))
         self.save_for_backward(x, shapes)
         return y
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["FACTS", "Check", "Fact", "Line", "Result", "fact", "replay"]
+__all__ = ["FACTS", "Check", "Fact", "Line", "Result", "draws", "fact", "replay"]
 
 
 @dataclass(frozen=True)
@@ -119,6 +119,11 @@ class Result:
 
 
 FACTS: list[Fact] = []
+
+
+def draws(seed: int) -> np.random.Generator:
+    """Return a generator of random numbers: a fact has the same ones every time."""
+    return np.random.default_rng(seed)
 
 
 def fact(topic: str, statement: str, shown: bool = False) -> Callable:

@@ -35,13 +35,9 @@ from ..losses import (
 from ..model import Sequential
 from ..optim import SGD, AdamW
 from ..regularization import L1, L2
-from .check import Check, fact
+from .check import Check, draws, fact
 
 TOPIC = "Functions"
-
-
-def _rng(seed: int) -> np.random.Generator:
-    return np.random.default_rng(seed)
 
 
 @fact(TOPIC, "ranges: sigmoid (0, 1), tanh (−1, 1), ReLU [0, ∞)")
@@ -66,7 +62,7 @@ def _step(check: Check) -> None:
 @fact(TOPIC, "softmax: a constant changes nothing, the largest stays largest, ±1e4 is no overflow")
 def _softmax(check: Check) -> None:
     layer = Softmax(dim=1).to(check.device)
-    a = np.rint(_rng(1).normal(0, 3, (5, 7)) * 8) / 8
+    a = np.rint(draws(1).normal(0, 3, (5, 7)) * 8) / 8
     check.near("a + 1024", layer(a + 1024), layer(a), 1e-15)
     check.equal("argmax", layer(a).argmax(1), a.argmax(1))
     extreme = layer(np.array([[1e4, -1e4, 0.0]]))
@@ -75,7 +71,7 @@ def _softmax(check: Check) -> None:
 
 @fact(TOPIC, "cross-entropy takes labels and raw scores; it equals LogSoftmax + NLL")
 def _cross_entropy(check: Check) -> None:
-    scores, labels = _rng(2).normal(size=(6, 4)), np.array([0, 3, 1, 1, 2, 0])
+    scores, labels = draws(2).normal(size=(6, 4)), np.array([0, 3, 1, 1, 2, 0])
     logs = LogSoftmax(dim=1).to(check.device)(scores)
     nll, cross = NLLLoss().to(check.device), CrossEntropyLoss().to(check.device)
     check.near("LogSoftmax + NLL", cross(scores, labels), nll(logs, labels), 1e-14)
@@ -91,7 +87,7 @@ def _cross_entropy(check: Check) -> None:
 
 @fact(TOPIC, "MSE: the mean by default; sum, half the sum and the batch's mean by reduction=")
 def _mse(check: Check) -> None:
-    pred, target = _rng(3).normal(size=(2, 4, 3))
+    pred, target = draws(3).normal(size=(2, 4, 3))
     squares = np.square(pred - target)
     for reduction, value in (
         ("mean", squares.mean()),
@@ -105,7 +101,7 @@ def _mse(check: Check) -> None:
 
 @fact(TOPIC, "BCE, BCE with logits, KL, MAE, MSLE, Huber, multiclass hinge: as their formulas say")
 def _losses(check: Check) -> None:
-    rng = _rng(4)
+    rng = draws(4)
     a, b = rng.normal(size=(2, 5, 3))
     p, q = (np.exp(v) / np.exp(v).sum(1)[:, None] for v in (a, b))
     t = (rng.random((5, 3)) > 0.5) * 1.0
@@ -131,7 +127,7 @@ def _losses(check: Check) -> None:
 
 @fact(TOPIC, "H_p(q) = H(q) + KL(q‖p)")
 def _entropy(check: Check) -> None:
-    a, b = _rng(5).normal(size=(2, 4, 6))
+    a, b = draws(5).normal(size=(2, 4, 6))
     p, q = (np.exp(v) / np.exp(v).sum(1)[:, None] for v in (a, b))
     crossed = CrossEntropyLoss(reduction="sum").to(check.device)(np.log(p), q)
     apart = KLDivLoss(reduction="sum").to(check.device)(np.log(p), q)
@@ -183,11 +179,11 @@ def _dropout(check: Check) -> None:
 @fact(TOPIC, "batch norm: each channel has mean 0 and variance 1; its gradient sees the statistics")
 def _batch_norm(check: Check) -> None:
     layer = BatchNorm2d(3, eps=0.0, momentum=0.5).to(check.device, "float64")
-    x = _rng(6).normal(5, 3, (4, 3, 5, 6))
+    x = draws(6).normal(5, 3, (4, 3, 5, 6))
     y = layer(x)
     check.near("mean", y.mean((0, 2, 3)), np.zeros(3), 1e-13)
     check.near("variance", y.var((0, 2, 3)), np.ones(3), 1e-13)
-    dx = layer.backward(_rng(7).normal(size=x.shape))
+    dx = layer.backward(draws(7).normal(size=x.shape))
     # whatever dy is: neither a shift nor a stretch of the whole channel changes anything
     check.near("Σ dx", dx.sum((0, 2, 3)), np.zeros(3), 1e-12)
     check.near("Σ dx·y", (dx * y).sum((0, 2, 3)), np.zeros(3), 1e-12)
@@ -198,7 +194,7 @@ def _batch_norm(check: Check) -> None:
 
 @fact(TOPIC, "layer norm: the same output for a batch of 1 and of 64")
 def _layer_norm(check: Check) -> None:
-    layer, x = LayerNorm(7).to(check.device, "float64"), _rng(8).normal(size=(64, 7))
+    layer, x = LayerNorm(7).to(check.device, "float64"), draws(8).normal(size=(64, 7))
     y = layer(x)
     check.equal("bit for bit", bool((y[:1] == layer(x[:1])).all()), True)
     check.near("mean of each", y.mean(1), np.zeros(64), 1e-14)

@@ -14,20 +14,17 @@ from ..losses import MSELoss
 from ..metrics import top_k_accuracy
 from ..model import Sequential
 from ..optim import SGD, Adam
-from .check import Check, fact
+from .check import Check, draws, fact
 
 TOPIC = "Learning"
-
-
-def _rng(seed: int) -> np.random.Generator:
-    return np.random.default_rng(seed)
 
 
 @fact(TOPIC, "Glorot's uniform bound √(6/(n_in+n_out)): Linear(10, 5) → 0.6325")
 def _glorot(check: Check) -> None:
     weight = Linear(10, 5).weight
     largest = max(
-        float(np.abs(init.xavier_uniform_(weight, rng=_rng(seed)).data).max()) for seed in range(99)
+        float(np.abs(init.xavier_uniform_(weight, rng=draws(seed)).data).max())
+        for seed in range(99)
     )
     check.near("bound", math.sqrt(6 / sum(init.fans(weight.shape))), 0.6325, 5e-5)
     told = "above 0.63, below 0.6325"
@@ -37,12 +34,12 @@ def _glorot(check: Check) -> None:
 @fact(TOPIC, "He: uniform √(6/n_in), normal √(2/n_in)")
 def _he(check: Check) -> None:
     weight = Linear(50, 400).weight
-    init.kaiming_uniform_(weight, nonlinearity="relu", rng=_rng(1))
+    init.kaiming_uniform_(weight, nonlinearity="relu", rng=draws(1))
     bound = math.sqrt(6 / 50)
     largest = float(np.abs(weight.data).max())
     near = 0.999 * bound < largest <= bound * (1 + 1e-6)
     check.holds("uniform: largest of 20,000", largest, near, f"just below {bound:.6g}")
-    init.kaiming_normal_(weight, nonlinearity="relu", rng=_rng(2))
+    init.kaiming_normal_(weight, nonlinearity="relu", rng=draws(2))
     deviation = math.sqrt(2 / 50)
     # the deviation of 20,000 numbers is known to 1 part in √40,000; five times that
     check.near("normal: deviation", float(weight.data.std()), deviation, deviation * 5 / 200)
@@ -50,7 +47,7 @@ def _he(check: Check) -> None:
 
 @fact(TOPIC, "weights that are all zero never break symmetry")
 def _symmetry(check: Check) -> None:
-    x, y = _rng(3).normal(size=(8, 3)), _rng(4).normal(size=(8, 1))
+    x, y = draws(3).normal(size=(8, 3)), draws(4).normal(size=(8, 1))
     for begins, alike in (("zeros", True), ("at random", False)):
         model = Sequential(
             *(Linear(3, 4), Sigmoid(), Linear(4, 1)), device=check.device, dtype="float64", seed=1
@@ -68,7 +65,7 @@ def _symmetry(check: Check) -> None:
 @fact(TOPIC, "Adam's first step moves lr·g/(|g|+eps)")
 def _adam(check: Check) -> None:
     layer = Linear(3, 2, bias=False).to(check.device, "float64")
-    before, gradient = layer.weight.data.copy(), _rng(5).normal(size=(2, 3))
+    before, gradient = layer.weight.data.copy(), draws(5).normal(size=(2, 3))
     layer.weight.add_grad(gradient)
     Adam(layer.parameters(), lr=0.01, eps=1e-8).step()
     step = -0.01 * gradient / (np.abs(gradient) + 1e-8)
@@ -78,7 +75,7 @@ def _adam(check: Check) -> None:
 @fact(TOPIC, "W2(W1 x) = (W2 W1) x: linear layers in a row are one")
 def _linear(check: Check) -> None:
     layers = [Linear(*size, bias=False).to(check.device, "float64") for size in ((5, 4), (4, 3))]
-    x = _rng(6).normal(size=(7, 5))
+    x = draws(6).normal(size=(7, 5))
     one = x @ (layers[1].weight.data @ layers[0].weight.data).T  # type: ignore[attr-defined]
     check.near("to 1e-12", layers[1](layers[0](x)), one, 1e-12)
 
@@ -91,7 +88,7 @@ def _slope(a: np.ndarray) -> np.ndarray:
 @fact(TOPIC, "one layer: dC/dW_ij = (y_i − t_i) σ'(a_i) x_j")
 def _one_layer(check: Check) -> None:
     model = Sequential(Linear(3, 2), Sigmoid(), device=check.device, dtype="float64", seed=1)
-    x, t = _rng(7).normal(size=(1, 3)), _rng(8).normal(size=(1, 2))
+    x, t = draws(7).normal(size=(1, 3)), draws(8).normal(size=(1, 2))
     loss = MSELoss(reduction="half_sum").to(check.device)
     y = model(x)
     loss(y, t)
@@ -109,7 +106,7 @@ def _two_layers(check: Check) -> None:
         dtype="float64",
         seed=1,
     )
-    x, t = _rng(7).normal(size=(1, 3)), _rng(8).normal(size=(1, 2))
+    x, t = draws(7).normal(size=(1, 3)), draws(8).normal(size=(1, 2))
     loss = MSELoss(reduction="half_sum").to(check.device)
     y = model(x)
     loss(y, t)
@@ -123,7 +120,7 @@ def _two_layers(check: Check) -> None:
 
 @fact(TOPIC, "convolution is a matrix product: im2col·W equals the loops", shown=True)
 def _im2col(check: Check) -> None:
-    x, weight = _rng(9).normal(size=(2, 3, 6, 7)), _rng(10).normal(size=(4, 3, 3, 2))
+    x, weight = draws(9).normal(size=(2, 3, 6, 7)), draws(10).normal(size=(4, 3, 3, 2))
     y = np.empty((2, 4, 4, 6))
     begun = time.perf_counter()
     reference.conv2d_forward(x, weight, np.zeros(4), 1, 1, 0, 0, 1, 1, 1, y)
@@ -147,7 +144,7 @@ def _im2col(check: Check) -> None:
 def _tied(check: Check) -> None:
     conv = Conv2d(2, 3, (3, 2), stride=(1, 2)).to(check.device, "float64")
     local = LocallyConnected2d(2, 3, (5, 6), (3, 2), stride=(1, 2)).to(check.device, "float64")
-    x = _rng(11).normal(size=(2, 2, 5, 6))
+    x = draws(11).normal(size=(2, 2, 5, 6))
     tie(conv, local)
     check.near("to 1e-12", local(x), conv(x), 1e-12)
 
@@ -167,8 +164,8 @@ def _adjoint(check: Check) -> None:
     conv = Conv2d(2, 4, **geometry).to(check.device, "float64")  # type: ignore[arg-type]
     back = ConvTranspose2d(4, 2, **geometry).to(check.device, "float64")  # type: ignore[arg-type]
     back.weight.data = conv.weight.data
-    x = _rng(12).normal(size=(2, 2, 7, 6))
-    y = _rng(13).normal(size=conv.output_shape(x.shape))
+    x = draws(12).normal(size=(2, 2, 7, 6))
+    y = draws(13).normal(size=conv.output_shape(x.shape))
     left, right = float((conv(x) * y).sum()), float((x * back(y)).sum())
     check.near("to 1e-12", left, right, 1e-12 * float(np.abs(conv(x) * y).sum()))
 
@@ -184,7 +181,7 @@ def _top_k(check: Check) -> None:
 @fact(TOPIC, "gradient descent goes down: one small step of SGD lowers the loss")
 def _descent(check: Check) -> None:
     model = Sequential(Linear(3, 2), Sigmoid(), device=check.device, dtype="float64", seed=2)
-    x, t = _rng(14).normal(size=(5, 3)), _rng(15).normal(size=(5, 2))
+    x, t = draws(14).normal(size=(5, 3)), draws(15).normal(size=(5, 2))
     loss = MSELoss().to(check.device)
     before = loss(model(x), t)
     model.backward(loss.backward())

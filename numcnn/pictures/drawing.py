@@ -3,31 +3,15 @@
 from __future__ import annotations
 
 import math
-import os
 from typing import Any
 
 import numpy as np
 
+from ..figures import finish, new_figure
+
 __all__ = ["bare", "finish", "heat", "mosaic", "new_figure", "show", "tiles", "to_pixels"]
 
-DPI = 130
 GROUND = (0.72, 0.82, 0.92)  # between tiles: a colour that no grey can be taken for
-
-
-def new_figure(width: float, height: float) -> Any:
-    """Return an empty matplotlib Figure of so many inches, or say what to install."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise ImportError("plotting needs matplotlib: pip install numcnn[plot]") from None
-    return Figure(figsize=(width, height), layout="constrained")
-
-
-def finish(figure: Any, path: str | os.PathLike | None) -> Any:
-    """Save a figure if a path is given (PNG, PDF or SVG, by the ending), and return it."""
-    if path is not None:
-        figure.savefig(path, dpi=DPI)
-    return figure
 
 
 def mosaic(tiles: np.ndarray, columns: int | None = None, gap: int = 1) -> np.ndarray:
