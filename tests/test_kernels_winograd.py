@@ -9,10 +9,10 @@ import pytest
 from numba.core import config
 
 from numcnn import Conv2d
-from numcnn.kernels.cpu import conv2d, conv2d_direct, conv2d_loops, conv2d_winograd
+from numcnn.kernels.cpu import _winograd, conv2d, conv2d_direct, conv2d_loops, conv2d_winograd
 
-G = np.abs(conv2d_winograd.G)
-POINTS = [0, conv2d_winograd.P, -conv2d_winograd.P, conv2d_winograd.Q, -conv2d_winograd.Q]
+G = np.abs(_winograd.G)
+POINTS = [0, _winograd.P, -_winograd.P, _winograd.Q, -_winograd.Q]
 INPUT = np.zeros((6, 6))  # |Bᵀ|: the coefficients of the polynomials that are 0 at the others
 for row, point in enumerate(POINTS):
     INPUT[row, :5] = np.abs(np.poly([other for other in POINTS if other != point]))[::-1]
