@@ -162,12 +162,17 @@ def load_patch(source, on, masked, sizes, place, size, padded, patch):
 
 
 @helper
-def turn_tile(source, on, masked, sizes, place, gradient, patch, scratch, turned, to, step):
-    """turned[position, c] = Bᵀ d B, or A dy Aᵀ for a gradient, of the tile at `place`."""
+def turn_tile(source, on, masked, sizes, place, gradient, patch, scratch, turned, t, tiles, span):
+    """turned[position, c // span, t, c % span] = Bᵀ d B, or A dy Aᵀ for a gradient.
+
+    d or dy is the tile at `place`; `tiles` of them are turned, number t here. The last block of
+    channels may be less than `span` wide.
+    """
     rows, width, channels = sizes
     n, top, left = place
     size = 4 if gradient else 6
     padded = (channels + WIDTH - 1) // WIDTH * WIDTH
+    step = tiles * padded + WIDTH
     inside = top >= 0 and left >= 0 and top + size <= rows and left + size <= width
     if inside and not masked and padded == channels:
         flat = _simd.pointer(source, ((n * rows + top) * width + left) * channels)
@@ -177,9 +182,11 @@ def turn_tile(source, on, masked, sizes, place, gradient, patch, scratch, turned
         flat = patch
         down = size * padded
     for c in range(0, padded, WIDTH):
+        block = c // span * span
+        to = block * tiles + t * min(span, padded - block) + c - block
         if gradient:
             turn_gradient(flat, c, down, padded, 4, scratch, 0, 4 * WIDTH, WIDTH)
-            turn_gradient(scratch, 0, WIDTH, 4 * WIDTH, 6, turned, to + c, step, 6 * step)
+            turn_gradient(scratch, 0, WIDTH, 4 * WIDTH, 6, turned, to, step, 6 * step)
         else:
             turn_input(flat, c, down, padded, scratch, 0, 6 * WIDTH, WIDTH)
-            turn_input(scratch, 0, WIDTH, 6 * WIDTH, turned, to + c, step, 6 * step)
+            turn_input(scratch, 0, WIDTH, 6 * WIDTH, turned, to, step, 6 * step)

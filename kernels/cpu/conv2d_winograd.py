@@ -39,8 +39,7 @@ ROWS = 6 if WIDTH == 8 else 12
 SPAN = 2 * WIDTH
 TURNED = 1 << 17  # numbers of a block of turned tiles, at most, beyond ROWS tiles
 LEAST_TASKS = 8
-SLICES = 8  # a number of its own, not that of the threads: sums must not depend on them
-PARTIALS = 1 << 22  # at most so many partial sums (16 MiB) where a slice alone hasn't more
+PAIRS = 1 << 20  # numbers of turned inputs and gradients whose products are added at once (4 MiB)
 DEEP = 4 if WIDTH == 8 else 8  # input channels of a block of the weights' gradient
 
 
@@ -194,8 +193,20 @@ def _forward(source, on, masked, weight, bias, relu, corner, tiles_h, tiles_w, s
         )
         for t in range(count):
             place = _place(first + t, tiles_h, tiles_w, top, left)
-            to = t * channels
-            turn_tile(numbers, mask, masked, sizes, place, False, patch, scratch, turned, to, step)
+            turn_tile(
+                numbers,
+                mask,
+                masked,
+                sizes,
+                place,
+                False,
+                patch,
+                scratch,
+                turned,
+                t,
+                size,
+                channels,
+            )
         for co in range(0, padded, SPAN):
             span = min(SPAN, padded - co)
             for position in range(36):
@@ -265,15 +276,28 @@ def input_gradient(dy, on, weight, pad_top, pad_left, dx):
 # ---- the gradient of the weights ---------------------------------------------------------------
 
 
+@helper
+def _turn_pair(pictures, gradients, places, first, t, tiles, room, left, right):
+    """Turn the inputs and the gradient of tile first + t."""
+    source, sizes = pictures
+    dy, on, masked, shape = gradients
+    tiles_h, tiles_w, top, left_column = places
+    patch = _simd.pointer(room, 36 * WIDTH)
+    place = _place(first + t, tiles_h, tiles_w, top, left_column)
+    turn_tile(source, source, False, sizes, place, False, patch, room, left, t, tiles, WIDTH)
+    place = _place(first + t, tiles_h, tiles_w, 0, 0)
+    turn_tile(dy, on, masked, shape, place, True, patch, room, right, t, tiles, SPAN)
+
+
 def _add_by(columns):
     """Return the helper for a block of DEEP input channels × `columns` vectors of outputs."""
 
     @helper
-    def add_products(left, stride, right, step, count, totals, padded):
+    def add_products(left, right, count, totals, padded):
         """totals[ci, co] += sum over t of left[t, ci] * right[t, co]."""
         tile = _simd.load_tile(_simd.zeros(DEEP, columns), totals, 0, padded)
         for t in range(count):
-            tile = _simd.multiply_add(tile, left, t * stride, 1, right, t * step)
+            tile = _simd.multiply_add(tile, left, t * WIDTH, 1, right, t * columns * WIDTH)
         _simd.store(tile, totals, 0, padded)
 
     return add_products
@@ -284,103 +308,68 @@ _add_one = _add_by(1)
 
 
 @kernel
-def _backward_weight(source, dy, on, masked, corner, tiles_h, tiles_w, size, parts, sums):
-    """sums[slice, position, ci, co]: a thread owns a slice of the tiles and a part of the co."""
-    top, left_column = corner
-    slices, _, channels, padded = sums.shape
+def _backward_weight(source, dy, on, masked, places, tiles, left, right, sums):
+    """sums[position, ci, co] = sum over all tiles of (Bᵀ d B)[ci] * (A dy Aᵀ)[co].
+
+    `tiles` at a time are turned, a thread owning tiles, and then multiplied, a thread owning
+    positions and SPAN output channels.
+    """
+    tiles_h, tiles_w, _, _ = places
+    _, channels, padded = sums.shape
     sizes = source.shape[1], source.shape[2], source.shape[3]
     shape = dy.shape[1], dy.shape[2], dy.shape[3]
     total = dy.shape[0] * tiles_h * tiles_w
-    blocks = (total + size - 1) // size
-    step = size * channels + WIDTH
-    right_step = size * padded + WIDTH
-    for task in prange(slices * parts):
-        piece = task // parts
-        begin = task % parts * (padded // WIDTH) // parts * WIDTH
-        end = (task % parts + 1) * (padded // WIDTH) // parts * WIDTH
-        room = np.empty(36 * (step + right_step + max(channels, padded) + WIDTH), np.float32)
-        left = _simd.pointer(room, 0)
-        right = _simd.pointer(room, 36 * step)
-        scratch = _simd.pointer(room, 36 * (step + right_step))
-        patch = _simd.pointer(room, 36 * (step + right_step + WIDTH))
-        totals = _simd.pointer(sums, piece * 36 * channels * padded)
-        numbers, gradient, mask = (
-            _simd.pointer(source, 0),
-            _simd.pointer(dy, 0),
-            _simd.pointer(on, 0),
-        )
-        for block in range(piece * blocks // slices, (piece + 1) * blocks // slices):
-            first = block * size
-            count = min(size, total - first)
-            for t in range(count):
-                place = _place(first + t, tiles_h, tiles_w, top, left_column)
-                to = t * channels
-                turn_tile(
-                    numbers, numbers, False, sizes, place, False, patch, scratch, left, to, step
-                )
-                place = _place(first + t, tiles_h, tiles_w, 0, 0)
-                to = t * padded
-                turn_tile(
-                    gradient,
-                    mask,
-                    masked,
-                    shape,
-                    place,
-                    True,
-                    patch,
-                    scratch,
-                    right,
-                    to,
-                    right_step,
-                )
-            for position in range(36):
-                for co in range(begin, end, SPAN):
-                    columns = _simd.pointer(right, position * right_step + co)
-                    for ci in range(0, channels, DEEP):
-                        rows = _simd.pointer(left, position * step + ci)
-                        own = _simd.pointer(totals, (position * channels + ci) * padded + co)
-                        if end - co > WIDTH:
-                            _add_two(rows, channels, columns, padded, count, own, padded)
-                        else:
-                            _add_one(rows, channels, columns, padded, count, own, padded)
-        _simd.hold(room)
+    spans = (padded + SPAN - 1) // SPAN
+    for first in range(0, total, tiles):
+        count = min(tiles, total - first)
+        pieces = (count + ROWS - 1) // ROWS
+        for piece in prange(pieces):
+            room = np.empty(36 * (max(channels, padded) + WIDTH), np.float32)
+            pictures = _simd.pointer(source, 0), sizes
+            gradients = _simd.pointer(dy, 0), _simd.pointer(on, 0), masked, shape
+            rooms = _simd.pointer(left, 0), _simd.pointer(right, 0)
+            scratch = _simd.pointer(room, 0)
+            for t in range(piece * ROWS, min(count, (piece + 1) * ROWS)):
+                _turn_pair(pictures, gradients, places, first, t, tiles, scratch, *rooms)
+            _simd.hold(room)
+        for task in prange(36 * spans):
+            position = task // spans
+            co = task % spans * SPAN
+            columns = _simd.pointer(right, position * (tiles * padded + WIDTH) + co * tiles)
+            for ci in range(0, channels, DEEP):
+                at = position * (tiles * channels + WIDTH) + ci // WIDTH * WIDTH * tiles
+                rows = _simd.pointer(left, at + ci % WIDTH)
+                totals = _simd.pointer(sums, (position * channels + ci) * padded + co)
+                if padded - co > WIDTH:
+                    _add_two(rows, columns, count, totals, padded)
+                else:
+                    _add_one(rows, columns, count, totals, padded)
 
 
 @kernel
 def _turn_back(sums, dweight):
-    """Write dweight = Gᵀ (sum of all slices) G; a thread owns input channels ci."""
-    slices, _, deep, padded = sums.shape
+    """Write dweight = Gᵀ sums G; a thread owns input channels ci."""
+    _, deep, padded = sums.shape
     filters, channels, _ = dweight.shape
     for ci in prange(channels):
-        total = np.empty(36 * WIDTH, np.float32)
-        half = np.empty(18 * WIDTH, np.float32)
-        taps = np.empty(9 * WIDTH, np.float32)
-        total_, half_, taps_ = (
-            _simd.pointer(total, 0),
-            _simd.pointer(half, 0),
-            _simd.pointer(taps, 0),
-        )
+        room = np.empty(27 * WIDTH, np.float32)
+        half = _simd.pointer(room, 0)
+        taps = _simd.pointer(room, 18 * WIDTH)
+        step = deep * padded
         for co in range(0, padded, WIDTH):
-            for position in range(36):
-                vector = _simd.zeros(1, 1)
-                for piece in range(slices):
-                    at = ((piece * 36 + position) * deep + ci) * padded + co
-                    vector = _simd.plus(vector, _simd.load(_simd.pointer(sums, 0), at), 1)
-                _simd.store(vector, total_, position * WIDTH, 0)
-            turn_back(total_, 0, 6 * WIDTH, WIDTH, 6, half_, 0, 6 * WIDTH, WIDTH)
-            turn_back(half_, 0, WIDTH, 6 * WIDTH, 3, taps_, 0, WIDTH, 3 * WIDTH)
+            total = _simd.pointer(sums, ci * padded + co)
+            turn_back(total, 0, 6 * step, step, 6, half, 0, 6 * WIDTH, WIDTH)
+            turn_back(half, 0, WIDTH, 6 * WIDTH, 3, taps, 0, WIDTH, 3 * WIDTH)
             for lane in range(min(WIDTH, filters - co)):
                 for k in range(9):
                     dweight[co + lane, ci, k] = taps[k * WIDTH + lane]
-        _simd.hold(total)
-        _simd.hold(half)
-        _simd.hold(taps)
+        _simd.hold(room)
 
 
 def conv2d_backward_weight(
     dy, x, stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups, dweight
 ):
-    """Write dweight; a thread owns the sums of one slice of the tiles."""
+    """Write dweight; a thread owns the sums of one position of all tiles."""
     if not serves(dweight, stride_h, stride_w, dilation_h, dilation_w, groups):
         geometry = (stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups)
         return conv2d_direct.conv2d_backward_weight(dy, x, *geometry, dweight)
@@ -394,13 +383,15 @@ def weight_gradient(dy, on, x, pad_top, pad_left, dweight):
     source, gradient = as_last(x), as_last(dy)
     masked = on is not None
     mask = (as_last(on) if masked else gradient).reshape(-1)
-    shape = (36, _simd.round_up(channels, WIDTH), _simd.round_up(filters, WIDTH))
-    slices = max(1, min(SLICES, dy.shape[0], PARTIALS // (36 * shape[1] * shape[2])))
-    parts = max(1, min(SLICES // slices, shape[2] // SPAN))
-    size = _tiles_of(dy.shape[0] * tiles_h * tiles_w, max(shape[1:]))
-    sums = np.zeros((slices, *shape), np.float32)
-    corner = -pad_top, -pad_left
-    _backward_weight(source, gradient, mask, masked, corner, tiles_h, tiles_w, size, parts, sums)
+    deep, padded = _simd.round_up(channels, WIDTH), _simd.round_up(filters, WIDTH)
+    total = max(1, dy.shape[0] * tiles_h * tiles_w)
+    chunks = -(-total // max(ROWS, PAIRS // (36 * (deep + padded))))
+    tiles = -(-total // chunks)
+    left = np.empty(36 * (tiles * deep + WIDTH), np.float32)
+    right = np.empty(36 * (tiles * padded + WIDTH), np.float32)
+    sums = np.zeros((36, deep, padded), np.float32)
+    places = tiles_h, tiles_w, -pad_top, -pad_left
+    _backward_weight(source, gradient, mask, masked, places, tiles, left, right, sums)
     _turn_back(sums, dweight.reshape(filters, channels, 9))
 
 
