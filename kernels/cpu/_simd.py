@@ -44,10 +44,12 @@ WIDTH = _vector_width()
 ROWS = 4 if WIDTH == 8 else 8
 COLUMNS = 3
 SPAN = COLUMNS * WIDTH
+LINE = 16  # numbers in a line of the cache
 
 _FLOAT = ir.FloatType()
 _VECTOR = ir.VectorType(_FLOAT, WIDTH)
 _INT = ir.IntType(32)
+_LONG = ir.IntType(64)
 
 
 class Tile(types.Type):
@@ -100,6 +102,18 @@ def pointer(typing, array, at):
         return _pointer(context, builder, signature.args[0], *args)
 
     return kind(array, types.intp), generate
+
+
+@intrinsic
+def align(typing, start):
+    """Return the first address from pointer `start` on that begins a line of 64 bytes."""
+
+    def generate(context, builder, signature, args):
+        address = builder.ptrtoint(args[0], _LONG)
+        up = builder.and_(builder.add(address, _LONG(63)), _LONG(-64))
+        return builder.inttoptr(up, args[0].type)
+
+    return start(start), generate
 
 
 @intrinsic

@@ -25,12 +25,14 @@ import math
 import numpy as np
 from numba.core import config
 
+from ..order import empty
 from . import _simd, conv2d_loops
 from ._bands import ROWS, Bands, Phase, clear, copy, frame, taps_of
 from ._jit import helper, kernel, prange
 from ._order import as_last, put_last, room_last
 
 WIDTH = _simd.WIDTH
+LINE = _simd.LINE
 SPAN = 2 * WIDTH
 SLICES = 8  # a number of its own, not that of the threads: sums must not depend on them
 PARTIALS = 1 << 22  # at most so many partial sums (16 MiB)
@@ -65,7 +67,7 @@ def _pack(weight, terms, step, groups, outputs, packed):
 
 def _packed(weight, terms, step, groups, outputs):
     padded = _simd.round_up(outputs // groups, WIDTH)
-    packed = np.empty(groups * padded * terms.size, np.float32)
+    packed = empty((groups * padded * terms.size,), np.float32)
     _pack(weight.reshape(-1), terms, step, groups, outputs, packed)
     return packed
 
@@ -123,9 +125,9 @@ def _gather(
     for task in prange(y.shape[0] * number):
         n = task // number
         band = task % number
-        room = np.empty(height * columns * source.shape[3] + ROWS * SPAN, np.float32)
-        sums = _simd.pointer(room, 0)
-        framed = _simd.pointer(room, ROWS * SPAN)
+        room = np.empty(height * columns * source.shape[3] + ROWS * SPAN + LINE, np.float32)
+        sums = _simd.align(_simd.pointer(room, 0))
+        framed = _simd.pointer(sums, ROWS * SPAN)
         numbers, mask = _simd.pointer(source, 0), _simd.pointer(on, 0)
         frame(numbers, mask, masked, sizes, n, top + band * step, left, height, columns, framed)
         target = _simd.pointer(y, n * y.shape[1] * y.shape[2] * filters)
@@ -250,7 +252,7 @@ def _packed_turned(weight, terms, groups):
     filters, channels, kernel_h, kernel_w = weight.shape
     area = kernel_h * kernel_w
     size = _simd.round_up(channels, WIDTH) * terms.size
-    packed = np.empty((groups, size), np.float32)
+    packed = empty((groups, size), np.float32)
     for group in range(groups):
         first = group * (filters // groups) * channels * area
         _pack(weight.reshape(-1)[first:], terms, area, 1, channels, packed[group])
@@ -305,9 +307,10 @@ def _correlate(source, dy, on, masked, bands, starts, taps, parts, sums):
     for task in prange(slices * parts):
         piece = task // parts
         part = task % parts
-        size = height * columns * source.shape[3] + ROWS
-        room = np.zeros(size + rows * width * groups * padded, np.float32)
-        framed, right = _simd.pointer(room, 0), _simd.pointer(room, size)
+        size = rows * width * groups * padded
+        room = np.zeros(size + height * columns * source.shape[3] + ROWS + LINE, np.float32)
+        right = _simd.align(_simd.pointer(room, 0))
+        framed = _simd.pointer(right, size)
         totals = _simd.pointer(sums, piece * blocks * ROWS * padded)
         numbers = _simd.pointer(source, 0)
         for each in range(
@@ -364,7 +367,8 @@ def weight_gradient(dy, on, x, geometry, dweight):
     shape = (groups, taps.size, _simd.round_up(run, ROWS), _simd.round_up(own, WIDTH))
     slices = max(1, min(SLICES, dy.shape[0], PARTIALS // math.prod(shape)))
     parts = max(1, min(SLICES // slices, groups * taps.size * shape[2] // ROWS))
-    sums = np.zeros((slices, *shape), np.float32)
+    sums = empty((slices, *shape), np.float32)
+    sums[...] = 0
     numbers = bands.numbers()
     _correlate(source, gradient, mask, masked, numbers, bands.starts, taps, parts, sums)
     total = sums.sum(axis=0)[:, :, :run, :own].reshape(groups, kernel_h * kernel_w, channels, own)

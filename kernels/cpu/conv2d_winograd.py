@@ -29,12 +29,14 @@ output. A NaN or an infinity makes NaN of its whole tile. What it bought: docs/p
 import numpy as np
 from numba.core import config
 
+from ..order import empty
 from . import _simd, conv2d_direct
 from ._jit import helper, kernel, prange
 from ._order import as_last, put_last, room_last
 from ._winograd import turn_back, turn_output, turn_tile, turn_weight
 
 WIDTH = _simd.WIDTH
+LINE = _simd.LINE
 ROWS = 6 if WIDTH == 8 else 12
 SPAN = 2 * WIDTH
 TURNED = 1 << 17  # numbers of a block of turned tiles, at most, beyond ROWS tiles
@@ -100,7 +102,7 @@ def _turned(weight, turn_around):
         filters, channels = channels, filters
         first, steps = 8, (9, filters * 9, -1)
     size = 36 * _simd.round_up(channels, WIDTH) * _simd.round_up(filters, WIDTH)
-    turned = np.empty(size, np.float32)
+    turned = empty((size,), np.float32)
     _turn_weights(weight.reshape(-1), first, steps, channels, filters, turned)
     return turned
 
@@ -176,12 +178,14 @@ def _forward(source, on, masked, weight, bias, relu, corner, tiles_h, tiles_w, s
     product_step = size * SPAN + WIDTH
     for task in prange((total + size - 1) // size):
         # one piece of memory for all that this block needs between input and output
-        room = np.empty(36 * (step + product_step + channels + WIDTH) + 40 * WIDTH, np.float32)
-        turned = _simd.pointer(room, 0)
-        product = _simd.pointer(room, 36 * step)
-        patch = _simd.pointer(room, 36 * (step + product_step))
-        scratch = _simd.pointer(room, 36 * (step + product_step + channels))
-        half = _simd.pointer(room, 36 * (step + product_step + channels + WIDTH))
+        room = np.empty(
+            36 * (step + product_step + channels + WIDTH) + 40 * WIDTH + LINE, np.float32
+        )
+        turned = _simd.align(_simd.pointer(room, 0))
+        product = _simd.pointer(turned, 36 * step)
+        patch = _simd.pointer(product, 36 * product_step)
+        scratch = _simd.pointer(patch, 36 * channels)
+        half = _simd.pointer(scratch, 36 * WIDTH)
         out = _simd.pointer(half, 24 * WIDTH)
         first = task * size
         count = min(size, total - first)
@@ -324,11 +328,11 @@ def _backward_weight(source, dy, on, masked, places, tiles, left, right, sums):
         count = min(tiles, total - first)
         pieces = (count + ROWS - 1) // ROWS
         for piece in prange(pieces):
-            room = np.empty(36 * (max(channels, padded) + WIDTH), np.float32)
+            room = np.empty(36 * (max(channels, padded) + WIDTH) + LINE, np.float32)
             pictures = _simd.pointer(source, 0), sizes
             gradients = _simd.pointer(dy, 0), _simd.pointer(on, 0), masked, shape
             rooms = _simd.pointer(left, 0), _simd.pointer(right, 0)
-            scratch = _simd.pointer(room, 0)
+            scratch = _simd.align(_simd.pointer(room, 0))
             for t in range(piece * ROWS, min(count, (piece + 1) * ROWS)):
                 _turn_pair(pictures, gradients, places, first, t, tiles, scratch, *rooms)
             _simd.hold(room)
@@ -387,9 +391,10 @@ def weight_gradient(dy, on, x, pad_top, pad_left, dweight):
     total = max(1, dy.shape[0] * tiles_h * tiles_w)
     chunks = -(-total // max(ROWS, PAIRS // (36 * (deep + padded))))
     tiles = -(-total // chunks)
-    left = np.empty(36 * (tiles * deep + WIDTH), np.float32)
-    right = np.empty(36 * (tiles * padded + WIDTH), np.float32)
-    sums = np.zeros((36, deep, padded), np.float32)
+    left = empty((36 * (tiles * deep + WIDTH),), np.float32)
+    right = empty((36 * (tiles * padded + WIDTH),), np.float32)
+    sums = empty((36, deep, padded), np.float32)
+    sums[...] = 0
     places = tiles_h, tiles_w, -pad_top, -pad_left
     _backward_weight(source, gradient, mask, masked, places, tiles, left, right, sums)
     _turn_back(sums, dweight.reshape(filters, channels, 9))
