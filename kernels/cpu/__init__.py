@@ -25,6 +25,12 @@ from .conv2d import (
     conv2d_backward_weight,
     conv2d_forward,
 )
+from .conv_relu2d import (
+    conv_relu2d_backward_bias,
+    conv_relu2d_backward_input,
+    conv_relu2d_backward_weight,
+    conv_relu2d_forward,
+)
 from .dropout import dropout_backward_input, dropout_forward
 from .elu import elu_backward_input, elu_forward
 from .gelu import gelu_backward_input, gelu_forward
@@ -128,6 +134,10 @@ __all__ = [
     "conv2d_backward_input",
     "conv2d_backward_weight",
     "conv2d_forward",
+    "conv_relu2d_backward_bias",
+    "conv_relu2d_backward_input",
+    "conv_relu2d_backward_weight",
+    "conv_relu2d_forward",
     "dropout_backward_input",
     "dropout_forward",
     "elu_backward_input",

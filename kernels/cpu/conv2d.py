@@ -75,5 +75,6 @@ def conv2d_backward_bias(dy, dbias):
     if not is_last(dy):
         return sum_channels(dy.reshape(n, co, oh * ow), dbias)
     parts = np.empty((max(1, n * oh * ow // PIXELS), co), dy.dtype)
-    sum_rows(dy.transpose(0, 2, 3, 1).reshape(-1, co), parts)
+    rows = dy.transpose(0, 2, 3, 1).reshape(-1, co)
+    sum_rows(rows, rows, False, parts)
     dbias[...] = parts.sum(axis=0)

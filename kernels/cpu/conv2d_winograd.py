@@ -39,7 +39,7 @@ WIDTH = _simd.WIDTH
 LINE = _simd.LINE
 ROWS = 6 if WIDTH == 8 else 12
 SPAN = 2 * WIDTH
-TURNED = 1 << 17  # numbers of a block of turned tiles, at most, beyond ROWS tiles
+TURNED = 1 << 16  # numbers of a block of turned tiles, at most, beyond ROWS tiles
 LEAST_TASKS = 8
 PAIRS = 1 << 20  # numbers of turned inputs and gradients whose products are added at once (4 MiB)
 DEEP = 4 if WIDTH == 8 else 8  # input channels of a block of the weights' gradient
@@ -232,18 +232,22 @@ def _forward(source, on, masked, weight, bias, relu, corner, tiles_h, tiles_w, s
         _simd.hold(room)
 
 
-def convolve(x, on, weight, turn_around, bias, relu, pad_top, pad_left, y):
+def convolve(x, on, weight, bias, relu, geometry, y):
     """Write y = bias + x * weight, and if `relu` 0 where that is negative.
 
     x and y are (N, C, H, W) in either order. Where `on` is given, x counts as 0 wherever `on`
-    isn't positive. `turn_around` exchanges ci and co of the weights and rotates them by 180°.
+    isn't positive.
     """
+    _, _, pad_top, pad_left, *_ = geometry
+    _convolve(x, on, _turned(weight, False), bias, relu, pad_top, pad_left, y)
+
+
+def _convolve(x, on, turned, bias, relu, pad_top, pad_left, y):
     tiles_h, tiles_w = -(-y.shape[2] // 4), -(-y.shape[3] // 4)
     source, room = as_last(x), room_last(y)
     masked = on is not None
     mask = (as_last(on) if masked else source).reshape(-1)
     size = _tiles_of(y.shape[0] * tiles_h * tiles_w, _simd.round_up(x.shape[1], WIDTH))
-    turned = _turned(weight, turn_around)
     shift = np.zeros(_simd.round_up(bias.size, WIDTH), np.float32)
     shift[: bias.size] = bias
     corner = -pad_top, -pad_left
@@ -258,7 +262,7 @@ def conv2d_forward(
     if not serves(weight, stride_h, stride_w, dilation_h, dilation_w, groups):
         geometry = (stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups)
         return conv2d_direct.conv2d_forward(x, weight, bias, *geometry, y)
-    convolve(x, None, weight, False, bias, False, pad_top, pad_left, y)
+    convolve(x, None, weight, bias, False, (1, 1, pad_top, pad_left, 1, 1, 1), y)
 
 
 def conv2d_backward_input(
@@ -268,13 +272,14 @@ def conv2d_backward_input(
     if not serves(weight, stride_h, stride_w, dilation_h, dilation_w, groups):
         geometry = (stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups)
         return conv2d_direct.conv2d_backward_input(dy, weight, *geometry, dx)
-    input_gradient(dy, None, weight, pad_top, pad_left, dx)
+    input_gradient(dy, None, weight, (1, 1, pad_top, pad_left, 1, 1, 1), dx)
 
 
-def input_gradient(dy, on, weight, pad_top, pad_left, dx):
+def input_gradient(dy, on, weight, geometry, dx):
     """Write dx from dy, which counts as 0 wherever `on`, if given, isn't positive."""
+    _, _, pad_top, pad_left, *_ = geometry
     zeros = np.zeros(dx.shape[1], np.float32)
-    convolve(dy, on, weight, True, zeros, False, 2 - pad_top, 2 - pad_left, dx)
+    _convolve(dy, on, _turned(weight, True), zeros, False, 2 - pad_top, 2 - pad_left, dx)
 
 
 # ---- the gradient of the weights ---------------------------------------------------------------
@@ -377,11 +382,12 @@ def conv2d_backward_weight(
     if not serves(dweight, stride_h, stride_w, dilation_h, dilation_w, groups):
         geometry = (stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups)
         return conv2d_direct.conv2d_backward_weight(dy, x, *geometry, dweight)
-    weight_gradient(dy, None, x, pad_top, pad_left, dweight)
+    weight_gradient(dy, None, x, (1, 1, pad_top, pad_left, 1, 1, 1), dweight)
 
 
-def weight_gradient(dy, on, x, pad_top, pad_left, dweight):
+def weight_gradient(dy, on, x, geometry, dweight):
     """Write dweight from dy, which counts as 0 wherever `on`, if given, isn't positive."""
+    _, _, pad_top, pad_left, *_ = geometry
     filters, channels = dweight.shape[:2]
     tiles_h, tiles_w = -(-dy.shape[2] // 4), -(-dy.shape[3] // 4)
     source, gradient = as_last(x), as_last(dy)

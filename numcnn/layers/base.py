@@ -116,6 +116,24 @@ class Layer:
         self._output = tuple(y.shape)
         return y
 
+    def forward_relu(self, x: Any) -> Any:
+        """Return ``relu(self.forward(x))`` in one pass; where `fuses_relu` says that it can."""
+        what = f"the input of {self!r}"
+        x = as_array(x, self.device, self.dtype, what, self.either_order)
+        self._saved = None
+        self.output_shape(tuple(x.shape))
+        y = self._forward_relu(x)
+        self._output = tuple(y.shape)
+        return y
+
+    def backward_relu(self, dy: Any) -> Any:
+        """Return the gradient of the input of `forward_relu`, as `backward` does."""
+        return self._backward_relu(self._checked_gradient(dy))
+
+    def fuses_relu(self) -> bool:
+        """Return whether a `ReLU` that follows this layer can be computed in the same pass."""
+        return False
+
     def backward(self, dy: Any) -> Any:
         """Return the gradient of the input; each parameter gets its gradient in ``.grad``.
 
@@ -131,6 +149,10 @@ class Layer:
         ShapeError
             If `dy` doesn't have the shape of that output.
         """
+        return self._backward(self._checked_gradient(dy))
+
+    def _checked_gradient(self, dy: Any) -> Any:
+        """Return `dy` as an array that `_backward` can take, or say why that can't be."""
         if self._saved is None:
             raise RuntimeError(
                 f"{self!r}: backward was called before forward; it needs what the forward pass "
@@ -143,7 +165,7 @@ class Layer:
                 f"{self!r}: the gradient has shape {tuple(dy.shape)}, but the output of the "
                 f"last forward pass had shape {self._output}"
             )
-        return self._backward(dy)
+        return dy
 
     def _saved_dtype(self) -> np.dtype | None:
         if self.dtype is not None:
@@ -159,6 +181,12 @@ class Layer:
 
     def _forward(self, x: Any) -> Any:
         raise TypeError(f"{type(self).__name__} must define _forward(self, x)")
+
+    def _forward_relu(self, x: Any) -> Any:
+        raise TypeError(f"{type(self).__name__} can't compute a ReLU in the same pass")
+
+    def _backward_relu(self, dy: Any) -> Any:
+        raise TypeError(f"{type(self).__name__} can't compute a ReLU in the same pass")
 
     def _backward(self, dy: Any) -> Any:
         raise TypeError(f"{type(self).__name__} must define _backward(self, dy)")

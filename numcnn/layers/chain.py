@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 from ..shapes import ShapeError
+from .activation import ReLU
 from .base import Layer, Pair, Shape, Window
 from .branches import as_named, refuse_repeated
 
@@ -65,6 +67,9 @@ PASS_ON = {
 
 class Chain(Layer):
     """Layers in a row: forward from first to last, backward from last to first.
+
+    A `ReLU` that follows a layer which can compute it along (`Layer.fuses_relu`) takes no pass of
+    its own; what comes out is the same.
 
     The parts of `numcnn.Sequential` that need nothing but layers.
 
@@ -165,12 +170,32 @@ class Chain(Layer):
         return reach, stride
 
     def _forward(self, x: Any) -> Any:
-        self.save_for_backward(x)
-        for layer in self:
-            x = layer.forward(x)
+        layers = list(self)
+        fused = frozenset(
+            place
+            for place, (layer, after) in enumerate(pairwise(layers))
+            if type(after) is ReLU and layer.fuses_relu() and _untouched(layer, after)
+        )
+        self.save_for_backward(x, fused)
+        for place, layer in enumerate(layers):
+            if place in fused:
+                x = layer.forward_relu(x)
+            elif place - 1 in fused:
+                layer.take_output(x)
+            else:
+                x = layer.forward(x)
         return x
 
     def _backward(self, dy: Any) -> Any:
-        for layer in reversed(list(self)):
-            dy = layer.backward(dy)
+        fused = self._saved[1]
+        for place, layer in reversed(list(enumerate(self))):
+            if place in fused:
+                dy = layer.backward_relu(dy)
+            elif place - 1 not in fused:
+                dy = layer.backward(dy)
         return dy
+
+
+def _untouched(*layers: Layer) -> bool:
+    """Return whether nobody put functions of his own in the place of a layer's."""
+    return all(vars(layer).keys().isdisjoint({"forward", "backward"}) for layer in layers)
