@@ -36,6 +36,7 @@ LINE = _simd.LINE
 SPAN = 2 * WIDTH
 SLICES = 8  # a number of its own, not that of the threads: sums must not depend on them
 PARTIALS = 1 << 22  # at most so many partial sums (16 MiB)
+FEW = 8  # blocks of a gradient for which dy is read as it lies
 CHUNK = 64  # pixels whose products are added while their numbers are in the fastest cache
 
 
@@ -219,7 +220,6 @@ def input_gradient(dy, on, weight, geometry, dx):
     masked = on is not None
     mask = (as_last(on) if masked else source).reshape(-1)
     bias = np.zeros(groups * _simd.round_up(channels, WIDTH), np.float32)
-    run = filters // groups
     area = kernel_h * kernel_w
     for phase in range(stride_h * stride_w):
         down = Phase(phase // stride_w, dx.shape[2], kernel_h, stride_h, pad_top, dilation_h)
@@ -235,10 +235,15 @@ def input_gradient(dy, on, weight, geometry, dx):
         rows = down.first + np.arange(down.count) * stride_h
         columns = right.first + np.arange(right.count) * stride_w
         places = ((rows[:, None] * dx.shape[3] + columns) * dx.shape[1]).ravel()
-        taps = (down.shifts[:, None] * bands.line + right.shifts * source.shape[3]).ravel()
-        # the terms of a sum run over kh, kw and co; those of group g are run * channels * area on
-        chosen = (down.taps[:, None] * kernel_w + right.taps).ravel()
-        terms = (chosen[:, None] + np.arange(run) * channels * area).ravel()
+        # taps in the order of what they read, so that those of one row may lie side by side
+        order = np.argsort(right.shifts)
+        side_by_side = groups == 1 and dilation_w == 1
+        columns = right.shifts[order][:1] if side_by_side else right.shifts[order]
+        taps = (down.shifts[:, None] * bands.line + columns * source.shape[3]).ravel()
+        run = filters // groups * (right.taps.size if side_by_side else 1)
+        # the terms of a sum run over kh, kw and co
+        chosen = (down.taps[:, None] * kernel_w + right.taps[order]).ravel()
+        terms = (chosen[:, None] + np.arange(filters // groups) * channels * area).ravel()
         packed = _packed_turned(weight, terms, groups)
         out = right.count, places.size, stride_h * stride_w == 1
         tables = bands.starts, places, taps, run
@@ -266,11 +271,11 @@ def _products_of(columns):
     """Return the helper for a block of ROWS numbers of the run × `columns` vectors of dy."""
 
     @helper
-    def add_products(framed, starts, count, right, totals, step):
-        """totals[i, j] += sum over pixels p of framed[starts[p] + i] * right[p, j]."""
+    def add_products(framed, starts, count, right, line, totals, step):
+        """totals[i, j] += sum over pixels p of framed[starts[p] + i] * right[p * line + j]."""
         tile = _simd.load_tile(_simd.zeros(ROWS, columns), totals, 0, step)
         for p in range(count):
-            tile = _simd.multiply_add(tile, framed, starts[p], 1, right, p * columns * WIDTH)
+            tile = _simd.multiply_add(tile, framed, starts[p], 1, right, p * line)
         _simd.store(tile, totals, 0, step)
 
     return add_products
@@ -284,16 +289,27 @@ _add_one = _products_of(1)
 def _lay_gradient(dy, on, masked, pixels, channels, groups, padded, right):
     """right[group, co // SPAN, p, co % SPAN] = dy[p, ...], filled up with zeros, 0 where masked."""
     own = channels // groups
-    for block in range(groups * ((padded + SPAN - 1) // SPAN)):
-        group = block // ((padded + SPAN - 1) // SPAN)
-        co = block % ((padded + SPAN - 1) // SPAN) * SPAN
-        wide = min(SPAN, padded - co)
-        whole = min(wide, own - co)
-        for p in range(pixels):
+    spans = (padded + SPAN - 1) // SPAN
+    for p in range(pixels):
+        for block in range(groups * spans):
+            group = block // spans
+            co = block % spans * SPAN
+            wide = min(SPAN, padded - co)
+            whole = min(wide, own - co)
             at = p * channels + group * own + co
-            to = _simd.pointer(right, (group * padded + co) * pixels + p * wide)
-            copy(_simd.pointer(dy, at), _simd.pointer(on, at), masked, whole, to)
-            clear(to, whole, wide)
+            to = (group * padded + co) * pixels + p * wide
+            for lane in range(0, wide, WIDTH):
+                if lane + WIDTH <= whole:
+                    vector = _simd.load(dy, at + lane)
+                    if masked:
+                        vector = _simd.where_positive(vector, _simd.load(on, at + lane))
+                    _simd.store(vector, right, to + lane, 0)
+                else:
+                    rest = _simd.pointer(right, to + lane)
+                    count = max(0, whole - lane)
+                    inner = _simd.pointer(dy, at + lane), _simd.pointer(on, at + lane)
+                    copy(*inner, masked, count, rest)
+                    clear(rest, count, WIDTH)
 
 
 @kernel
@@ -304,6 +320,8 @@ def _correlate(source, dy, on, masked, bands, starts, taps, parts, sums):
     pictures, out_h, width, filters = dy.shape
     sizes = source.shape[1], source.shape[2], source.shape[3]
     blocks = groups * taps.size * (deep // ROWS)
+    # where dy is read a few times only, laying it out doesn't pay
+    as_it_is = not masked and padded * groups == filters and blocks <= FEW
     for task in prange(slices * parts):
         piece = task // parts
         part = task % parts
@@ -324,7 +342,8 @@ def _correlate(source, dy, on, masked, bands, starts, taps, parts, sums):
             )
             at = (n * out_h + band * rows) * width * filters
             gradient, mask = _simd.pointer(dy, at), _simd.pointer(on, at)
-            _lay_gradient(gradient, mask, masked, pixels, filters, groups, padded, right)
+            if not as_it_is:
+                _lay_gradient(gradient, mask, masked, pixels, filters, groups, padded, right)
             for begin in range(0, pixels, CHUNK):
                 count = min(CHUNK, pixels - begin)
                 starts_ = _simd.pointer(starts, begin)
@@ -335,12 +354,19 @@ def _correlate(source, dy, on, masked, bands, starts, taps, parts, sums):
                     window = _simd.pointer(framed, tap)
                     for co in range(0, padded, SPAN):
                         wide = min(SPAN, padded - co)
-                        panel = _simd.pointer(right, (group * padded + co) * pixels + begin * wide)
+                        if as_it_is:
+                            line = filters
+                            panel = _simd.pointer(gradient, begin * filters + group * padded + co)
+                        else:
+                            line = wide
+                            panel = _simd.pointer(
+                                right, (group * padded + co) * pixels + begin * wide
+                            )
                         own = _simd.pointer(totals, block * ROWS * padded + co)
                         if wide > WIDTH:
-                            _add_two(window, starts_, count, panel, own, padded)
+                            _add_two(window, starts_, count, panel, line, own, padded)
                         else:
-                            _add_one(window, starts_, count, panel, own, padded)
+                            _add_one(window, starts_, count, panel, line, own, padded)
         _simd.hold(room)
 
 
