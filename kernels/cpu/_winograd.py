@@ -31,107 +31,142 @@ G = np.array(
 
 
 @helper
-def turn_input(source, at, step_i, step_j, target, to, to_i, to_j):
-    """Write Bᵀ along one axis: 6 vectors of source give 6 of target, 6 times."""
-    for j in range(6):
-        d0 = _simd.load(source, at + j * step_j)
-        d1 = _simd.load(source, at + j * step_j + step_i)
-        d2 = _simd.load(source, at + j * step_j + 2 * step_i)
-        d3 = _simd.load(source, at + j * step_j + 3 * step_i)
-        d4 = _simd.load(source, at + j * step_j + 4 * step_i)
-        d5 = _simd.load(source, at + j * step_j + 5 * step_i)
-        even = _simd.plus(d4, d2, -Q2)
-        odd = _simd.plus(d3, d1, -Q2)
-        even_q = _simd.plus(d4, d2, -P2)
-        odd_q = _simd.plus(d3, d1, -P2)
-        o = to + j * to_j
-        _simd.store(_simd.plus(_simd.plus(d4, d2, -P2 - Q2), d0, P2 * Q2), target, o, 0)
-        _simd.store(_simd.plus(even, odd, P), target, o + to_i, 0)
-        _simd.store(_simd.plus(even, odd, -P), target, o + 2 * to_i, 0)
-        _simd.store(_simd.plus(even_q, odd_q, Q), target, o + 3 * to_i, 0)
-        _simd.store(_simd.plus(even_q, odd_q, -Q), target, o + 4 * to_i, 0)
-        _simd.store(_simd.plus(_simd.plus(d5, d3, -P2 - Q2), d1, P2 * Q2), target, o + 5 * to_i, 0)
+def turn_input(source, at, down, across, half, target, to, to_down, to_across):
+    """Write Bᵀ d B of the 6×6 vectors of source from `at` to the 6×6 of target from `to`."""
+    for axis in range(2):
+        if axis == 0:  # along the columns, into half[i, j]
+            a, p, step_i, step_j, count = source, at, down, across, 6
+            b, q, next_i, next_j = half, 0, 6 * WIDTH, WIDTH
+        else:  # along its rows
+            a, p, step_i, step_j, count = half, 0, WIDTH, 6 * WIDTH, 6
+            b, q, next_i, next_j = target, to, to_across, to_down
+        for j in range(count):
+            d0 = _simd.load(a, p + j * step_j)
+            d1 = _simd.load(a, p + j * step_j + step_i)
+            d2 = _simd.load(a, p + j * step_j + 2 * step_i)
+            d3 = _simd.load(a, p + j * step_j + 3 * step_i)
+            d4 = _simd.load(a, p + j * step_j + 4 * step_i)
+            d5 = _simd.load(a, p + j * step_j + 5 * step_i)
+            even = _simd.plus(d4, d2, -Q2)
+            odd = _simd.plus(d3, d1, -Q2)
+            even_q = _simd.plus(d4, d2, -P2)
+            odd_q = _simd.plus(d3, d1, -P2)
+            o = q + j * next_j
+            _simd.store(_simd.plus(_simd.plus(d4, d2, -P2 - Q2), d0, P2 * Q2), b, o, 0)
+            _simd.store(_simd.plus(even, odd, P), b, o + next_i, 0)
+            _simd.store(_simd.plus(even, odd, -P), b, o + 2 * next_i, 0)
+            _simd.store(_simd.plus(even_q, odd_q, Q), b, o + 3 * next_i, 0)
+            _simd.store(_simd.plus(even_q, odd_q, -Q), b, o + 4 * next_i, 0)
+            _simd.store(_simd.plus(_simd.plus(d5, d3, -P2 - Q2), d1, P2 * Q2), b, o + 5 * next_i, 0)
 
 
 @helper
-def turn_output(source, at, step_i, step_j, count, target, to, to_i, to_j):
-    """Write Aᵀ along one axis: 6 vectors of source give 4 of target, `count` times."""
-    for j in range(count):
-        m0 = _simd.load(source, at + j * step_j)
-        m1 = _simd.load(source, at + j * step_j + step_i)
-        m2 = _simd.load(source, at + j * step_j + 2 * step_i)
-        m3 = _simd.load(source, at + j * step_j + 3 * step_i)
-        m4 = _simd.load(source, at + j * step_j + 4 * step_i)
-        m5 = _simd.load(source, at + j * step_j + 5 * step_i)
-        even = _simd.plus(m1, m2, 1)
-        odd = _simd.times(_simd.plus(m1, m2, -1), P)
-        even_q = _simd.plus(m3, m4, 1)
-        odd_q = _simd.times(_simd.plus(m3, m4, -1), Q)
-        o = to + j * to_j
-        _simd.store(_simd.plus(_simd.plus(m0, even, 1), even_q, 1), target, o, 0)
-        _simd.store(_simd.plus(odd, odd_q, 1), target, o + to_i, 0)
-        _simd.store(_simd.plus(_simd.times(even, P2), even_q, Q2), target, o + 2 * to_i, 0)
-        _simd.store(_simd.plus(_simd.plus(m5, odd, P2), odd_q, Q2), target, o + 3 * to_i, 0)
+def turn_output(source, at, down, across, half, target, to, to_down, to_across):
+    """Write Aᵀ m A of the 6×6 vectors of source from `at` to the 4×4 of target from `to`."""
+    for axis in range(2):
+        if axis == 0:  # along the columns, into half[i, j]
+            a, p, step_i, step_j, count = source, at, down, across, 6
+            b, q, next_i, next_j = half, 0, 6 * WIDTH, WIDTH
+        else:  # along its rows
+            a, p, step_i, step_j, count = half, 0, WIDTH, 6 * WIDTH, 4
+            b, q, next_i, next_j = target, to, to_across, to_down
+        for j in range(count):
+            m0 = _simd.load(a, p + j * step_j)
+            m1 = _simd.load(a, p + j * step_j + step_i)
+            m2 = _simd.load(a, p + j * step_j + 2 * step_i)
+            m3 = _simd.load(a, p + j * step_j + 3 * step_i)
+            m4 = _simd.load(a, p + j * step_j + 4 * step_i)
+            m5 = _simd.load(a, p + j * step_j + 5 * step_i)
+            even = _simd.plus(m1, m2, 1)
+            odd = _simd.times(_simd.plus(m1, m2, -1), P)
+            even_q = _simd.plus(m3, m4, 1)
+            odd_q = _simd.times(_simd.plus(m3, m4, -1), Q)
+            o = q + j * next_j
+            _simd.store(_simd.plus(_simd.plus(m0, even, 1), even_q, 1), b, o, 0)
+            _simd.store(_simd.plus(odd, odd_q, 1), b, o + next_i, 0)
+            _simd.store(_simd.plus(_simd.times(even, P2), even_q, Q2), b, o + 2 * next_i, 0)
+            _simd.store(_simd.plus(_simd.plus(m5, odd, P2), odd_q, Q2), b, o + 3 * next_i, 0)
 
 
 @helper
-def turn_gradient(source, at, step_i, step_j, count, target, to, to_i, to_j):
-    """Write A along one axis: 4 vectors of source give 6 of target, `count` times."""
-    for j in range(count):
-        y0 = _simd.load(source, at + j * step_j)
-        y1 = _simd.load(source, at + j * step_j + step_i)
-        y2 = _simd.load(source, at + j * step_j + 2 * step_i)
-        y3 = _simd.load(source, at + j * step_j + 3 * step_i)
-        even = _simd.plus(y0, y2, P2)
-        odd = _simd.plus(y1, y3, P2)
-        even_q = _simd.plus(y0, y2, Q2)
-        odd_q = _simd.plus(y1, y3, Q2)
-        o = to + j * to_j
-        _simd.store(y0, target, o, 0)
-        _simd.store(_simd.plus(even, odd, P), target, o + to_i, 0)
-        _simd.store(_simd.plus(even, odd, -P), target, o + 2 * to_i, 0)
-        _simd.store(_simd.plus(even_q, odd_q, Q), target, o + 3 * to_i, 0)
-        _simd.store(_simd.plus(even_q, odd_q, -Q), target, o + 4 * to_i, 0)
-        _simd.store(y3, target, o + 5 * to_i, 0)
+def turn_gradient(source, at, down, across, half, target, to, to_down, to_across):
+    """Write A dy Aᵀ of the 4×4 vectors of source from `at` to the 6×6 of target from `to`."""
+    for axis in range(2):
+        if axis == 0:  # along the columns, into half[i, j]
+            a, p, step_i, step_j, count = source, at, down, across, 4
+            b, q, next_i, next_j = half, 0, 4 * WIDTH, WIDTH
+        else:  # along its rows
+            a, p, step_i, step_j, count = half, 0, WIDTH, 4 * WIDTH, 6
+            b, q, next_i, next_j = target, to, to_across, to_down
+        for j in range(count):
+            y0 = _simd.load(a, p + j * step_j)
+            y1 = _simd.load(a, p + j * step_j + step_i)
+            y2 = _simd.load(a, p + j * step_j + 2 * step_i)
+            y3 = _simd.load(a, p + j * step_j + 3 * step_i)
+            even = _simd.plus(y0, y2, P2)
+            odd = _simd.plus(y1, y3, P2)
+            even_q = _simd.plus(y0, y2, Q2)
+            odd_q = _simd.plus(y1, y3, Q2)
+            o = q + j * next_j
+            _simd.store(y0, b, o, 0)
+            _simd.store(_simd.plus(even, odd, P), b, o + next_i, 0)
+            _simd.store(_simd.plus(even, odd, -P), b, o + 2 * next_i, 0)
+            _simd.store(_simd.plus(even_q, odd_q, Q), b, o + 3 * next_i, 0)
+            _simd.store(_simd.plus(even_q, odd_q, -Q), b, o + 4 * next_i, 0)
+            _simd.store(y3, b, o + 5 * next_i, 0)
 
 
 @helper
-def turn_weight(source, at, step_i, step_j, count, target, to, to_i, to_j):
-    """Write G along one axis: 3 vectors of source give 6 of target, `count` times."""
-    for j in range(count):
-        g0 = _simd.load(source, at + j * step_j)
-        g1 = _simd.load(source, at + j * step_j + step_i)
-        g2 = _simd.load(source, at + j * step_j + 2 * step_i)
-        even = _simd.plus(_simd.times(g0, G10), g2, G12)
-        even_q = _simd.plus(_simd.times(g0, G30), g2, G32)
-        o = to + j * to_j
-        _simd.store(_simd.times(g0, G00), target, o, 0)
-        _simd.store(_simd.plus(even, g1, G11), target, o + to_i, 0)
-        _simd.store(_simd.plus(even, g1, -G11), target, o + 2 * to_i, 0)
-        _simd.store(_simd.plus(even_q, g1, G31), target, o + 3 * to_i, 0)
-        _simd.store(_simd.plus(even_q, g1, -G31), target, o + 4 * to_i, 0)
-        _simd.store(g2, target, o + 5 * to_i, 0)
+def turn_weight(source, at, down, across, half, target, to, to_down, to_across):
+    """Write G g Gᵀ of the 3×3 vectors of source from `at` to the 6×6 of target from `to`."""
+    for axis in range(2):
+        if axis == 0:  # along the columns, into half[i, j]
+            a, p, step_i, step_j, count = source, at, down, across, 3
+            b, q, next_i, next_j = half, 0, 3 * WIDTH, WIDTH
+        else:  # along its rows
+            a, p, step_i, step_j, count = half, 0, WIDTH, 3 * WIDTH, 6
+            b, q, next_i, next_j = target, to, to_across, to_down
+        for j in range(count):
+            g0 = _simd.load(a, p + j * step_j)
+            g1 = _simd.load(a, p + j * step_j + step_i)
+            g2 = _simd.load(a, p + j * step_j + 2 * step_i)
+            even = _simd.plus(_simd.times(g0, G10), g2, G12)
+            even_q = _simd.plus(_simd.times(g0, G30), g2, G32)
+            o = q + j * next_j
+            _simd.store(_simd.times(g0, G00), b, o, 0)
+            _simd.store(_simd.plus(even, g1, G11), b, o + next_i, 0)
+            _simd.store(_simd.plus(even, g1, -G11), b, o + 2 * next_i, 0)
+            _simd.store(_simd.plus(even_q, g1, G31), b, o + 3 * next_i, 0)
+            _simd.store(_simd.plus(even_q, g1, -G31), b, o + 4 * next_i, 0)
+            _simd.store(g2, b, o + 5 * next_i, 0)
 
 
 @helper
-def turn_back(source, at, step_i, step_j, count, target, to, to_i, to_j):
-    """Write Gᵀ along one axis: 6 vectors of source give 3 of target, `count` times."""
-    for j in range(count):
-        m0 = _simd.load(source, at + j * step_j)
-        m1 = _simd.load(source, at + j * step_j + step_i)
-        m2 = _simd.load(source, at + j * step_j + 2 * step_i)
-        m3 = _simd.load(source, at + j * step_j + 3 * step_i)
-        m4 = _simd.load(source, at + j * step_j + 4 * step_i)
-        m5 = _simd.load(source, at + j * step_j + 5 * step_i)
-        even = _simd.plus(m1, m2, 1)
-        even_q = _simd.plus(m3, m4, 1)
-        o = to + j * to_j
-        first = _simd.plus(_simd.times(m0, G00), even, G10)
-        _simd.store(_simd.plus(first, even_q, G30), target, o, 0)
-        middle = _simd.times(_simd.plus(m1, m2, -1), G11)
-        _simd.store(_simd.plus(middle, _simd.plus(m3, m4, -1), G31), target, o + to_i, 0)
-        last = _simd.plus(m5, even, G12)
-        _simd.store(_simd.plus(last, even_q, G32), target, o + 2 * to_i, 0)
+def turn_back(source, at, down, across, half, target, to, to_down, to_across):
+    """Write Gᵀ m G of the 6×6 vectors of source from `at` to the 3×3 of target from `to`."""
+    for axis in range(2):
+        if axis == 0:  # along the columns, into half[i, j]
+            a, p, step_i, step_j, count = source, at, down, across, 6
+            b, q, next_i, next_j = half, 0, 6 * WIDTH, WIDTH
+        else:  # along its rows
+            a, p, step_i, step_j, count = half, 0, WIDTH, 6 * WIDTH, 3
+            b, q, next_i, next_j = target, to, to_across, to_down
+        for j in range(count):
+            m0 = _simd.load(a, p + j * step_j)
+            m1 = _simd.load(a, p + j * step_j + step_i)
+            m2 = _simd.load(a, p + j * step_j + 2 * step_i)
+            m3 = _simd.load(a, p + j * step_j + 3 * step_i)
+            m4 = _simd.load(a, p + j * step_j + 4 * step_i)
+            m5 = _simd.load(a, p + j * step_j + 5 * step_i)
+            even = _simd.plus(m1, m2, 1)
+            even_q = _simd.plus(m3, m4, 1)
+            o = q + j * next_j
+            first = _simd.plus(_simd.times(m0, G00), even, G10)
+            _simd.store(_simd.plus(first, even_q, G30), b, o, 0)
+            middle = _simd.times(_simd.plus(m1, m2, -1), G11)
+            _simd.store(_simd.plus(middle, _simd.plus(m3, m4, -1), G31), b, o + next_i, 0)
+            last = _simd.plus(m5, even, G12)
+            _simd.store(_simd.plus(last, even_q, G32), b, o + 2 * next_i, 0)
 
 
 @helper
@@ -185,8 +220,6 @@ def turn_tile(source, on, masked, sizes, place, gradient, patch, scratch, turned
         block = c // span * span
         to = block * tiles + t * min(span, padded - block) + c - block
         if gradient:
-            turn_gradient(flat, c, down, padded, 4, scratch, 0, 4 * WIDTH, WIDTH)
-            turn_gradient(scratch, 0, WIDTH, 4 * WIDTH, 6, turned, to, step, 6 * step)
+            turn_gradient(flat, c, down, padded, scratch, turned, to, 6 * step, step)
         else:
-            turn_input(flat, c, down, padded, scratch, 0, 6 * WIDTH, WIDTH)
-            turn_input(scratch, 0, WIDTH, 6 * WIDTH, turned, to, step, 6 * step)
+            turn_input(flat, c, down, padded, scratch, turned, to, 6 * step, step)

@@ -88,8 +88,8 @@ def _turn_weights(weight, first, steps, channels, filters, turned):
         for co in range(0, padded, WIDTH):
             span = min(SPAN, padded - co // SPAN * SPAN)
             to = co // SPAN * SPAN * 36 * deep + ci * span + co % SPAN
-            turn_weight(taps_, co, 3 * padded, padded, 3, half_, 0, WIDTH, 6 * WIDTH)
-            turn_weight(half_, 0, 6 * WIDTH, WIDTH, 6, out, to, deep * span, 6 * deep * span)
+            step = deep * span
+            turn_weight(taps_, co, 3 * padded, padded, half_, out, to, 6 * step, step)
         _simd.hold(taps)
         _simd.hold(half)
 
@@ -149,15 +149,13 @@ def _turn_product(product, step, span, half, out, bias, relu, place, sizes, co, 
     inside = oh + 4 <= height and ow + 4 <= width and co + span <= filters
     base = ((n * height + oh) * width + ow) * filters + co
     for c in range(0, span, WIDTH):
-        turn_output(product, c, 6 * step, step, 6, half, 0, 6 * WIDTH, WIDTH)
-        own = _simd.load(bias, co + c)
         if inside:
-            across, down = filters, width * filters
-            turn_output(half, 0, WIDTH, 6 * WIDTH, 4, y, base + c, across, down)
-            _finish(y, base + c, across, down, own, relu)
+            target, to, down, across = y, base + c, width * filters, filters
         else:
-            turn_output(half, 0, WIDTH, 6 * WIDTH, 4, out, 0, WIDTH, 4 * WIDTH)
-            _finish(out, 0, WIDTH, 4 * WIDTH, own, relu)
+            target, to, down, across = out, 0, 4 * WIDTH, WIDTH
+        turn_output(product, c, 6 * step, step, half, target, to, down, across)
+        _finish(target, to, across, down, _simd.load(bias, co + c), relu)
+        if not inside:
             for i in range(min(4, height - oh)):
                 for j in range(min(4, width - ow)):
                     for lane in range(min(WIDTH, filters - co - c)):
@@ -367,8 +365,7 @@ def _turn_back(sums, dweight):
         step = deep * padded
         for co in range(0, padded, WIDTH):
             total = _simd.pointer(sums, ci * padded + co)
-            turn_back(total, 0, 6 * step, step, 6, half, 0, 6 * WIDTH, WIDTH)
-            turn_back(half, 0, WIDTH, 6 * WIDTH, 3, taps, 0, WIDTH, 3 * WIDTH)
+            turn_back(total, 0, 6 * step, step, half, taps, 0, 3 * WIDTH, WIDTH)
             for lane in range(min(WIDTH, filters - co)):
                 for k in range(9):
                     dweight[co + lane, ci, k] = taps[k * WIDTH + lane]
