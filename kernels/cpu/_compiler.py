@@ -13,14 +13,16 @@ anything of it: each compilation has a target of its own, which shares the engin
 
 import copy
 import functools
+import itertools
 
+from llvmlite import binding
 from numba import njit
 from numba.core.codegen import JITCodeLibrary, JITCPUCodegen
 from numba.core.compiler import Compiler
 from numba.core.cpu import CPUContext
 from numba.core.registry import CPUDispatcher
 
-__all__ = ["compile_helper", "compile_kernel"]
+__all__ = ["LateContext", "compile_helper", "compile_kernel"]
 
 
 class LateLibrary(JITCodeLibrary):
@@ -28,6 +30,7 @@ class LateLibrary(JITCodeLibrary):
 
     optimised_early = False
     _emitted = False
+    _bitcode = None
 
     def _optimize_functions(self, ll_module):
         """Optimise each function by itself, with one set of passes for all of them."""
@@ -64,6 +67,32 @@ class LateLibrary(JITCodeLibrary):
         self._emit()
         return super()._get_compiled_object()
 
+    def serialize_using_object_code(self):
+        """Return what `_unserialize` needs, in pieces that a pickle can hold."""
+        name, kind, (machine_code, bitcode) = super().serialize_using_object_code()
+        module = self._final_module
+        both = itertools.chain(module.functions, module.global_variables)
+        symbols = {symbol.name for symbol in both if not symbol.is_declaration}
+        return name, kind, (machine_code, bitcode, symbols)
+
+    @classmethod
+    def _unserialize(cls, codegen, state):
+        """Return a library that is machine code already; what others may copy stays packed."""
+        name, _, (machine_code, bitcode, symbols) = state
+        self = cls(codegen, name)
+        self.enable_object_caching()
+        self._set_compiled_object(machine_code)
+        self._bitcode = bitcode
+        self._emitted = True
+        JITCodeLibrary._finalize_final_module(self)
+        codegen._engine._defined_symbols |= symbols
+        return self
+
+    def _get_module_for_linking(self):
+        if self._bitcode and self._shared_module is None:
+            self._shared_module = binding.parse_bitcode(self._bitcode)
+        return super()._get_module_for_linking()
+
 
 class LateCodegen(JITCPUCodegen):
     """Numba's own maker of machine code, and its engine, but with libraries that wait."""
@@ -98,6 +127,14 @@ class LateContext(CPUContext):
 
     called_from_python = None
 
+    @classmethod
+    def from_numba(cls, context):
+        """Return a target that shares everything with Numba's but its libraries."""
+        late = copy.copy(context)
+        late._internal_codegen = LateCodegen.beside(context.codegen())
+        late.__class__ = cls
+        return late
+
     def create_cpython_wrapper(self, library, fndesc, env, call_helper, release_gil=False):
         """Make it for the kernel; the body of its loop, a function too, is called by the kernel."""
         if fndesc.qualname == self.called_from_python:
@@ -109,14 +146,13 @@ class KernelCompiler(Compiler):
 
     def compile_extra(self, func):
         """Compile one function."""
-        context = self.state.targetctx  # a copy that this compilation has for itself
-        context._internal_codegen = LateCodegen.beside(context.codegen())
-        context.__class__ = LateContext
+        context = LateContext.from_numba(self.state.targetctx)
         context.called_from_python = func.__qualname__
         library = context.codegen().create_library(func.__qualname__)
         library.enable_object_caching()
         library.optimised_early = self.state.flags.no_cpython_wrapper
         self.state.library = library
+        self.state.targetctx = context
         return super().compile_extra(func)
 
 
