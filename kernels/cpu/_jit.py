@@ -6,9 +6,10 @@ vectorise, products and sums may fuse into FMAs; NaN and infinity keep their mea
 (``fastmath=True`` would let the compiler assume that they never occur).
 """
 
-from numba import njit, prange
+from numba import prange
 
 from ._cache import attach
+from ._compiler import compile_helper, compile_kernel
 from ._memory import keep_freed_memory
 
 __all__ = ["exact_kernel", "helper", "kernel", "prange"]
@@ -21,7 +22,8 @@ OPTIONS = COMMON | {"fastmath": FASTMATH}
 
 def kernel(function):
     """Compile a loop nest whose ``prange`` iterations are independent of each other."""
-    return attach(njit(parallel=True, **OPTIONS)(function), OPTIONS | {"parallel": True})
+    options = OPTIONS | {"parallel": True}
+    return attach(compile_kernel(function, **options), options)
 
 
 def exact_kernel(function):
@@ -31,12 +33,12 @@ def exact_kernel(function):
     part where the compiler turns it into ``x - (largest + log_total)``.
     """
     options = COMMON | {"parallel": True}
-    return attach(njit(**options)(function), options)
+    return attach(compile_kernel(function, **options), options)
 
 
 def helper(function):
     """Compile a serial piece, to be called inside a kernel."""
-    return njit(**OPTIONS)(function)
+    return compile_helper(function, **OPTIONS)
 
 
 keep_freed_memory()  # every kernel works on arrays that come and go
