@@ -86,11 +86,11 @@ def moments(x, channels):
     counts = np.repeat(np.diff(bounds), x.shape[1] // channels)[:, None]
     shift, total, square = parts.reshape(3, -1, channels)
     off = total / counts
-    means = shift + off
+    means = (shift - shift[0]) + off  # as seen from the first shift, also small
     number = counts.sum()
     mean = (means * counts).sum(axis=0) / number
     square += counts * ((means - mean) ** 2 - off * off)
-    return mean, np.maximum(square.sum(axis=0), 0) / number
+    return shift[0] + mean, np.maximum(square.sum(axis=0), 0) / number
 
 
 @kernel
