@@ -85,6 +85,7 @@ class Chain(Layer):
     def __init__(self, *layers: Layer | Mapping[str, Layer]) -> None:
         super().__init__()
         self._children.update(as_named(layers))
+        self._fitting: Shape | None = None  # the last shape that was checked
         refuse_repeated(self)
         self._check_neighbours()
 
@@ -134,6 +135,15 @@ class Chain(Layer):
             f"{self[position - 1]!r}, gives {shape}"
         )
 
+    def _check_shape(self, shape: Shape) -> None:
+        """Raise `ShapeError` before the first layer has run, unless all layers fit `shape`.
+
+        What fitted a moment ago is let through; each layer looks at its own input anyway.
+        """
+        if shape != self._fitting:
+            self.output_shape(shape)
+            self._fitting = shape
+
     def output_shape(self, shape: Shape) -> Shape:
         """Return the shape of the last layer's output for an input of `shape`."""
         for position, layer in enumerate(self):
@@ -165,12 +175,12 @@ class Chain(Layer):
         return reach, stride
 
     def _forward(self, x: Any) -> Any:
-        self.save_for_backward(x)
-        for layer in self:
+        self.save_for_backward()
+        for layer in self._children.values():
             x = layer.forward(x)
         return x
 
     def _backward(self, dy: Any) -> Any:
-        for layer in reversed(list(self)):
+        for layer in reversed(self._children.values()):
             dy = layer.backward(dy)
         return dy

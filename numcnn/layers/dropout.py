@@ -89,7 +89,7 @@ class Dropout(RandomLayer):
 
     def _forward(self, x: Any) -> Any:
         if not self.training or self.p == 0:
-            self.save_for_backward(None, x)
+            self.save_for_backward(None, None)
             return x
         return self._disturb(x, self._rows(tuple(x.shape)), self._draw())
 
@@ -273,7 +273,7 @@ class GaussianNoise(RandomLayer):
         return f"std={self.std:g}"
 
     def _forward(self, x: Any) -> Any:
-        self.save_for_backward(x)
+        self.save_for_backward()
         if not self.training or self.std == 0:
             return x
         noise = self._draw().normal(0.0, self.std, math.prod(x.shape)).astype(x.dtype)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..layers.base import Parameter
-from .base import Optimizer, not_negative
+from .base import Optimizer, not_negative, row
 
 __all__ = ["Adam", "AdamW"]
 
@@ -57,7 +57,7 @@ class Adam(Optimizer):
 
     def _update(self, parameter: Parameter, arrays: list[Any], state: dict[str, Any]) -> None:
         parameter.device.kernels.adam_update(
-            parameter.grad.reshape(-1),
+            row(parameter.grad),
             float(self.lr),
             *self.betas,
             self.eps,
@@ -65,7 +65,7 @@ class Adam(Optimizer):
             int(self.decoupled),
             int(self.amsgrad),
             state["step"],
-            parameter.data.reshape(-1),
+            row(parameter.data),
             *arrays[:2],
             arrays[-1],  # without amsgrad the kernel doesn't touch it
         )
