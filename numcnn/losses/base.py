@@ -137,7 +137,7 @@ class Loss:
         if not isinstance(upstream, float):
             upstream = np.asarray(upstream, np.float64)
         dlosses = np.empty(self._shape)
-        np.copyto(dlosses, self._divided(upstream))
+        dlosses[...] = self._divided(upstream)
         return self._backward(dlosses)
 
     def _divided(self, value: Any) -> Any:

@@ -62,7 +62,7 @@ class _LabelLoss(Loss):
         return self._made
 
     def _upstream(self, dlosses: np.ndarray, rows: tuple[int, ...], dtype: Any) -> Any:
-        return self.device.to_device(np.ascontiguousarray(dlosses.reshape(rows), dtype))
+        return self.device.to_device(dlosses.reshape(rows).astype(dtype))
 
     def _weight_of_labels(self) -> float:
         """Return the sum of the weights of the labels, the ignored ones left out."""

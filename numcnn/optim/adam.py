@@ -56,17 +56,20 @@ class Adam(Optimizer):
             self.slots = ("mean", "square", "largest")
 
     def _update(self, parameter: Parameter, arrays: list[Any], state: dict[str, Any]) -> None:
+        beta1, beta2 = self.betas
         parameter.device.kernels.adam_update(
             row(parameter.grad),
             float(self.lr),
-            *self.betas,
+            beta1,
+            beta2,
             self.eps,
             self.weight_decay,
             int(self.decoupled),
             int(self.amsgrad),
             state["step"],
             row(parameter.data),
-            *arrays[:2],
+            arrays[0],
+            arrays[1],
             arrays[-1],  # without amsgrad the kernel doesn't touch it
         )
 

@@ -65,14 +65,16 @@ class Optimizer:
         RuntimeError
             If no parameter has a gradient, because ``backward`` wasn't called.
         """
-        if all(parameter.grad is None for parameter in self.params):
+        found = [
+            pair for pair in zip(self.params, self._state, strict=True) if pair[0].grad is not None
+        ]
+        if not found:
             raise RuntimeError(
                 "no parameter has a gradient: call model.backward(loss.backward()) before step()"
             )
         self.steps += 1
-        for parameter, state in zip(self.params, self._state, strict=True):
-            if parameter.grad is not None:
-                self._update(parameter, self._arrays(parameter, state), state)
+        for parameter, state in found:
+            self._update(parameter, self._arrays(parameter, state), state)
 
     def _arrays(self, parameter: Parameter, state: dict[str, Any]) -> list[Any]:
         """Return the parameter's own arrays, one row each, made at the first step."""
