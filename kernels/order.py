@@ -17,7 +17,7 @@ LARGE = 4096  # bytes from which an array's beginning is worth a thought
 
 def is_last(x):
     """Return whether the pictures x lie channels last, and not (also) plane by plane."""
-    if not isinstance(x, np.ndarray) or x.ndim != 4 or x.flags.c_contiguous:
+    if x.ndim != 4 or not isinstance(x, np.ndarray) or x.flags.c_contiguous:
         return False
     return x.transpose(0, 2, 3, 1).flags.c_contiguous
 

@@ -17,6 +17,7 @@ from .batch_norm import (
 from .batch_norm_eval import batch_norm_eval_backward_input, batch_norm_eval_forward
 from .bce import bce_backward_input, bce_forward
 from .bce_with_logits import bce_with_logits_backward_input, bce_with_logits_forward
+from .bernoulli import bernoulli_forward
 from .bias2d import bias2d_forward
 from .concat import concat_backward_input, concat_forward
 from .conv2d import (
@@ -127,6 +128,7 @@ __all__ = [
     "bce_forward",
     "bce_with_logits_backward_input",
     "bce_with_logits_forward",
+    "bernoulli_forward",
     "bias2d_forward",
     "concat_backward_input",
     "concat_forward",

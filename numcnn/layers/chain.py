@@ -90,6 +90,7 @@ class Chain(Layer):
     def __init__(self, *layers: Layer | Mapping[str, Layer]) -> None:
         super().__init__()
         self._children.update(as_named(layers))
+        self._fitting: Shape | None = None  # the last shape that was checked
         refuse_repeated(self)
         self._check_neighbours()
 
@@ -139,6 +140,15 @@ class Chain(Layer):
             f"{self[position - 1]!r}, gives {shape}"
         )
 
+    def _check_shape(self, shape: Shape) -> None:
+        """Raise `ShapeError` before the first layer has run, unless all layers fit `shape`.
+
+        What fitted a moment ago is let through; each layer looks at its own input anyway.
+        """
+        if shape != self._fitting:
+            self.output_shape(shape)
+            self._fitting = shape
+
     def output_shape(self, shape: Shape) -> Shape:
         """Return the shape of the last layer's output for an input of `shape`."""
         for position, layer in enumerate(self):
@@ -170,25 +180,26 @@ class Chain(Layer):
         return reach, stride
 
     def _forward(self, x: Any) -> Any:
-        layers = list(self)
+        layers = list(self._children.values())
         fused = frozenset(
             place
             for place, (layer, after) in enumerate(pairwise(layers))
             if type(after) is ReLU and layer.fuses_relu() and _untouched(layer, after)
         )
-        self.save_for_backward(x, fused)
+        self.save_for_backward(fused)
         for place, layer in enumerate(layers):
             if place in fused:
                 x = layer.forward_relu(x)
             elif place - 1 in fused:
+                assert isinstance(layer, ReLU)
                 layer.take_output(x)
             else:
                 x = layer.forward(x)
         return x
 
     def _backward(self, dy: Any) -> Any:
-        fused = self._saved[1]
-        for place, layer in reversed(list(enumerate(self))):
+        (fused,) = self._saved
+        for place, layer in reversed(list(enumerate(self._children.values()))):
             if place in fused:
                 dy = layer.backward_relu(dy)
             elif place - 1 not in fused:
