@@ -86,22 +86,22 @@ def run(layer, x, dy):
     return [y, dx, *(parameter.grad for parameter in layer.parameters())]
 
 
-def prepared(name, dtype):
+def prepared(name, device="cpu", dtype="float32"):
     layer = LAYERS[name]()
     layer.reseed(1)
-    return layer.to(dtype=dtype)
+    return layer.to(device, dtype)
 
 
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_layer_gives_the_same_in_either_order(name, training):
-    exact = prepared(name, "float64").train(training)
+    exact = prepared(name, "reference", "float64").train(training)
     x = normal(1, *SHAPE)
     dy = normal(2, *exact.output_shape(SHAPE))
     truth = run(exact, x.astype(np.float64), dy.astype(np.float64))
     last = channels_last(dy) if dy.ndim > 2 else dy
     for given, grad in ((x, dy), (channels_last(x), last), (x, last), (channels_last(x), dy)):
-        layer = prepared(name, "float32").train(training)
+        layer = prepared(name).train(training)
         before = given.copy(), grad.copy()
         for got, want in zip(run(layer, given, grad), truth, strict=True):
             assert got.dtype == np.float32
@@ -129,7 +129,7 @@ def test_indices_are_the_same_in_either_order(make):
 
 @pytest.mark.parametrize("name", ["max-pool", "avg-pool", "global-avg-pool", "batch-norm"])
 def test_pictures_stay_channels_last_between_layers(name):
-    layer = prepared(name, "float32")
+    layer = prepared(name)
     x = channels_last(normal(4, *SHAPE))
     y = layer(x)
     dx = layer.backward(channels_last(normal(5, *y.shape)))
