@@ -127,7 +127,7 @@ def products(dy, x, centre):
 def totals(dy, channels):
     """Return the sum of dy of each channel."""
     parts = np.empty((_slices_of(dy).size - 1, dy.shape[1]))
-    sum_rows(dy, parts)
+    sum_rows(dy, dy, False, parts)
     return parts.reshape(-1, channels).sum(axis=0)
 
 
