@@ -19,16 +19,18 @@ app = typer.Typer(
     rich_markup_mode="rich",
     help="""Take timings that can be trusted, alone or side by side with other frameworks.
 
-    [bold]Checked first.[/bold] Every side gets the same weights and the same batch. Outputs, loss
-    and every gradient must agree to what rounding explains; else nothing is timed.
+    [bold]Checked first.[/bold] Every side gets the same weights and the same batch.
+    Outputs, loss and every gradient must agree to what rounding explains;
+    else nothing is timed.
 
-    [bold]In turn.[/bold] Each side runs in a process of its own, one step after the other, again
-    and again: what slows the machine down for a while slows all sides down. Look at the ratio,
-    the median of the ratios step by step, and at the quartiles; absolute times of a busy machine
-    mean little.
+    [bold]In turn.[/bold] Each side runs in a process of its own, one step after the
+    other, again and again: what slows the machine down for a while slows all
+    sides down. Look at the ratio, the median of the ratios step by step, and at
+    the quartiles; absolute times of a busy machine mean little.
 
-    [bold]Told apart.[/bold] "cold" is the very first step with empty caches, where kernels are
-    compiled; "cache" the first step of a fresh process that finds them; "ms" a step among many.
+    [bold]Told apart.[/bold] "cold" is the very first step with empty caches, where
+    kernels are compiled; "cache" the first step of a fresh process that finds
+    them; "ms" a step among many.
 
     [bold]Examples[/bold]
 

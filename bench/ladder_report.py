@@ -21,6 +21,11 @@ def _rows(result: dict[str, Any], operation: str) -> list[dict[str, Any]]:
     return sorted(own, key=lambda row: row.get("gflops", float("inf")))
 
 
+def _percent(share: float) -> str:
+    """Return a share with three digits, however small it is."""
+    return f"{100 * share:.1f}%" if share > 0.01 else f"{100 * share:.1g}%"
+
+
 def _taken(result: dict[str, Any], row: dict[str, Any]) -> bool:
     """Return whether "auto" takes this algorithm for this pass."""
     first = result["passes"][row["operation"]]["auto"][0]
@@ -48,7 +53,7 @@ def table(result: dict[str, Any]) -> Table:
                 f"  {row['algorithm']}",
                 f"{row['ms']:.2f}",
                 f"{row['gflops']:.3g}",
-                f"{row['share_of_peak']:.1%}",
+                _percent(row["share_of_peak"]),
                 f"{row['error']:.1e}",
                 f"{row['bound']:.1e}",
                 f"{row['bound_used']:.1%}",

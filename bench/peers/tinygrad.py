@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
+import shutil
 from typing import Any
 
 import numpy as np
 from tinygrad import Tensor, TinyJit, nn
+from tinygrad.helpers import Context
 
 VERSION = importlib.metadata.version("tinygrad")
+
+if shutil.which(os.environ.get("CC", "clang")) is None:
+    raise ImportError(
+        "tinygrad compiles its kernels with clang, which is not installed: install it (Debian and "
+        "Ubuntu: apt-get install clang), or let the environment variable CC name one"
+    )
 
 Net = dict[str, Any]
 RUNNING = ("running_mean", "running_var", "num_batches_tracked")
@@ -23,13 +32,14 @@ class _Side:
             for name, array in network["state"].items()
         }
         self.weights = {n: t for n, t in self.state.items() if not n.endswith(RUNNING)}
+        self.training = False
         self.dropping = True
 
     def norm(self, layer: Net, x: Tensor) -> Tensor:
         """Return the normalised maps; in training, move the running statistics."""
         at = layer["key"]
         mean, variance = self.state[at + "running_mean"], self.state[at + "running_var"]
-        if Tensor.training:
+        if self.training:
             mean, of_batch = x.mean((0, 2, 3)), x.var((0, 2, 3), correction=0)
             count = x.shape[0] * x.shape[2] * x.shape[3]
             fresh = {"running_mean": mean, "running_var": of_batch * (count / (count - 1))}
@@ -78,7 +88,7 @@ class _Side:
         raise ValueError(f"{kind} is not in numcnn/bench/peers/tinygrad.py; leave this peer out")
 
     def _dropout(self, layer: Net, x: Tensor) -> Tensor:
-        if not (Tensor.training and self.dropping and layer["p"]):
+        if not (self.training and self.dropping and layer["p"]):
             return x
         shape = (*x.shape[:2], 1, 1) if layer["kind"] == "Dropout2d" else x.shape
         kept = Tensor.rand(*shape) >= layer["p"]
@@ -102,21 +112,19 @@ class Training(_Side):
 
     def __init__(self, network: Net, shape: tuple[int, ...], lr: float) -> None:
         super().__init__(network, shape)
-        for weight in self.weights.values():
-            weight.requires_grad_()
+        self.training = True
         self.optimizer = nn.optim.Adam(list(self.weights.values()), lr=lr)
         self.compiled = TinyJit(self._step)
 
     def results(self, x: np.ndarray, y: np.ndarray) -> dict[str, np.ndarray]:
         """Return loss, outputs and gradients by name, dropout being off; nothing is learned."""
         self.dropping = False
-        with Tensor.train():
-            scores = self.layer(self.tree, Tensor(x))
-            value = scores.sparse_categorical_crossentropy(Tensor(y.astype(np.int32)))
-            value.backward()
-            found = {"output": scores, "loss": value}
-            found |= {name: weight.grad for name, weight in self.weights.items()}
-            arrays = {name: np.array(tensor.numpy()) for name, tensor in found.items()}
+        scores = self.layer(self.tree, Tensor(x))
+        value = scores.sparse_categorical_crossentropy(Tensor(y.astype(np.int32)))
+        value.backward()
+        found = {"output": scores, "loss": value}
+        found |= {name: weight.grad for name, weight in self.weights.items()}
+        arrays = {name: np.array(tensor.numpy()) for name, tensor in found.items()}
         self.optimizer.zero_grad()
         self.dropping = True
         return arrays
@@ -130,6 +138,6 @@ class Training(_Side):
 
     def step(self, x: np.ndarray, y: np.ndarray) -> float:
         """Train on one batch; return its loss."""
-        with Tensor.train():
-            pictures, labels = Tensor(x).realize(), Tensor(y.astype(np.int32)).realize()
+        pictures, labels = Tensor(x).realize(), Tensor(y.astype(np.int32)).realize()
+        with Context(TRAINING=1):
             return self.compiled(pictures, labels).item()
