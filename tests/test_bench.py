@@ -31,7 +31,18 @@ from numcnn.bench import check, compare, networks, ours, peers, report, worker
 from numcnn.cli import app
 
 QUICK = ("--model", "mlp", "--steps", 2, "--starts", 0)
-TASKS = [(name, task) for name, peer in peers.PEERS.items() for task in peer.tasks]
+# tinygrad calls a C compiler for each of its kernels
+LONG = {"tinygrad": pytest.mark.timeout(1200)}
+TASKS = [
+    pytest.param(name, task, marks=LONG.get(name, ()), id=f"{name}-{task}")
+    for name, peer in peers.PEERS.items()
+    for task in peer.tasks
+]
+LEARNERS = [
+    pytest.param(name, marks=LONG.get(name, ()))
+    for name, peer in peers.PEERS.items()
+    if "train" in peer.tasks
+]
 
 
 def call(*args):
@@ -197,7 +208,7 @@ def test_a_peer_computes_the_same(tiny, name, task):
             assert check.compare(side.results(x, y), expected, check.bound(terms), name) > 0
 
 
-@pytest.mark.parametrize("name", [name for name, task in TASKS if task == "train"])
+@pytest.mark.parametrize("name", LEARNERS)
 def test_a_peer_learns_as_numcnn_does(monkeypatch, name):
     module = load(name, "train")
     network = networks.build("mlp")
