@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from .kernels import order
+
 __all__ = ["Device", "DeviceError", "get_device"]
 
 NAMES = ("cpu", "cuda", "reference")
@@ -70,6 +72,26 @@ class Device:
         """Return a new array whose contents are not yet defined."""
         return np.empty(shape, dtype)
 
+    def pictures(self, shape: tuple[int, ...], dtype: Any) -> Any:
+        """Return a new array (N, C, H, W) that lies as this device's convolution likes it."""
+        return self.empty(shape, dtype)
+
+    def like(self, x: Any, shape: tuple[int, ...] | None = None, dtype: Any = None) -> Any:
+        """Return a new array that lies in memory as `x` does, by default also of its shape."""
+        return self.empty(tuple(x.shape) if shape is None else shape, dtype or x.dtype)
+
+    def match(self, array: Any, x: Any) -> Any:
+        """Return `array`, or a copy of it, such that it lies in memory as `x` does."""
+        return array
+
+    def takes_last(self, array: np.ndarray, dtype: Any) -> bool:
+        """Return whether layers of this device may be handed `array` as it lies, channels last."""
+        return False
+
+    def planes(self, array: Any) -> Any:
+        """Return `array`, or a copy of it, in NumPy's own order."""
+        return array
+
     def to_device(self, array: np.ndarray) -> Any:
         """Return the host's `array` as an array of this device."""
         return np.asarray(array, order="C")
@@ -77,6 +99,37 @@ class Device:
     def to_host(self, array: Any) -> np.ndarray:
         """Return an array of this device as a NumPy array."""
         return array
+
+
+class CpuDevice(Device):
+    """Compiled loops; float32 pictures lie channels last between layers (``kernels/order.py``)."""
+
+    def __init__(self, kernels: ModuleType) -> None:
+        super().__init__("cpu", kernels)
+        self._order = importlib.import_module(f"{kernels.__name__}._order")
+
+    def pictures(self, shape: tuple[int, ...], dtype: Any) -> Any:
+        """Return a new array (N, C, H, W); in float32 it lies channels last."""
+        return (order.empty_last if dtype == np.float32 else np.empty)(shape, dtype)
+
+    def like(self, x: Any, shape: tuple[int, ...] | None = None, dtype: Any = None) -> Any:
+        """Return a new array that lies in memory as `x` does, by default also of its shape."""
+        make = order.empty_last if order.is_last(x) else np.empty
+        return make(tuple(x.shape) if shape is None else shape, dtype or x.dtype)
+
+    def match(self, array: Any, x: Any) -> Any:
+        """Return `array`, or a copy of it, such that it lies in memory as `x` does."""
+        if order.is_last(x):
+            return self._order.as_last(array).transpose(0, 3, 1, 2)
+        return self._order.as_planes(array)
+
+    def takes_last(self, array: np.ndarray, dtype: Any) -> bool:
+        """Return whether layers of this device may be handed `array` as it lies, channels last."""
+        return bool(array.dtype == dtype and array.flags.aligned and order.is_last(array))
+
+    def planes(self, array: Any) -> Any:
+        """Return `array`, or a copy of it, in NumPy's own order."""
+        return self._order.as_planes(array)
 
 
 class CudaDevice(Device):
@@ -121,8 +174,10 @@ def get_device(name: str) -> Device:
     """
     if name not in NAMES:
         raise ValueError(f"there is no device {name!r}; choose one of {', '.join(NAMES)}")
-    if name != "cuda":
-        return Device(name, importlib.import_module(f"numcnn.kernels.{name}"))
+    if name == "reference":
+        return Device(name, importlib.import_module("numcnn.kernels.reference"))
+    if name == "cpu":
+        return CpuDevice(importlib.import_module("numcnn.kernels.cpu"))
     try:
         cuda = importlib.import_module("numcnn.kernels.cuda._cuda")
         problem = cuda.availability()

@@ -18,3 +18,18 @@ def sum_channels(dy, total):
         total[c] = 0
         for n in range(dy.shape[0]):
             total[c] += _sum(dy[n, c])
+
+
+@kernel
+def sum_rows(dy, parts):
+    """Write parts[i, c] = sum over the i-th share of the rows of dy; a thread owns shares."""
+    rows, channels = dy.shape
+    shares = parts.shape[0]
+    for share in prange(shares):
+        total = parts[share]
+        for c in range(channels):
+            total[c] = 0
+        for r in range(share * rows // shares, (share + 1) * rows // shares):
+            row = dy[r]
+            for c in range(channels):
+                total[c] += row[c]

@@ -127,6 +127,40 @@ def multiply_add(typing, tile, a, at_a, step_a, b, at_b):
 
 
 @intrinsic
+def multiply_add_at(typing, tile, a, at_a, starts, first, b, at_b):
+    """tile[i, j] += a[at_a + starts[first + i]] * (vector j of b from at_b).
+
+    As `multiply_add`, for rows that don't follow each other at equal steps. The table `starts`
+    stays the same in the innermost loop, where it costs nothing.
+    """
+
+    def generate(context, builder, signature, args):
+        sums, a_array, a_at, table, begin, b_array, b_at = args
+        kind, a_type, _, table_type, _, b_type, _ = signature.args
+        fma = _fma(builder)
+        vectors = [
+            _load(
+                builder,
+                _pointer(context, builder, b_type, b_array, _offset(builder, b_at, j * WIDTH)),
+            )
+            for j in range(kind.columns)
+        ]
+        for i in range(kind.rows):
+            at = _offset(builder, begin, i)
+            start = builder.load(_pointer(context, builder, table_type, table, at))
+            place = builder.add(start, a_at)
+            number = builder.load(_pointer(context, builder, a_type, a_array, place))
+            factor = _broadcast(builder, number)
+            for j, vector in enumerate(vectors):
+                k = i * kind.columns + j
+                total = builder.call(fma, [factor, vector, builder.extract_value(sums, k)])
+                sums = builder.insert_value(sums, total, k)
+        return sums
+
+    return tile(tile, a, types.intp, starts, types.intp, b, types.intp), generate
+
+
+@intrinsic
 def multiply_add_rows(typing, tile, a, at_a, step_a, b, at_b, offsets, first):
     """tile[i, j] += vector i of a * vector j of b, for inner products.
 
@@ -241,6 +275,40 @@ def plus(typing, a, b, factor):
         return sums
 
     return a(a, b, factor), generate
+
+
+@intrinsic
+def plus_row(typing, tile, a, at):
+    """tile[i, j] += vector j of a from `at`: the same row for every i."""
+
+    def generate(context, builder, signature, args):
+        sums, array, begin = args
+        kind, array_type, _ = signature.args
+        for j in range(kind.columns):
+            position = _offset(builder, begin, j * WIDTH)
+            vector = _load(builder, _pointer(context, builder, array_type, array, position))
+            for k in range(j, kind.rows * kind.columns, kind.columns):
+                total = builder.fadd(builder.extract_value(sums, k), vector)
+                sums = builder.insert_value(sums, total, k)
+        return sums
+
+    return tile(tile, a, types.intp), generate
+
+
+@intrinsic
+def positive(typing, tile):
+    """Return the tile with 0 for every negative number; a NaN stays."""
+
+    def generate(context, builder, signature, args):
+        sums = args[0]
+        zero = ir.Constant(_VECTOR, None)
+        for k in range(tile.rows * tile.columns):
+            value = builder.extract_value(sums, k)
+            off = builder.fcmp_ordered("<=", value, zero)
+            sums = builder.insert_value(sums, builder.select(off, zero, value), k)
+        return sums
+
+    return tile(tile), generate
 
 
 @intrinsic

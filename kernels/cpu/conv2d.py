@@ -14,12 +14,14 @@ All compute every shape; ``Conv2d(..., algorithm="loops")`` asks for one of them
 import numpy as np
 from numba.core import config
 
+from ..order import is_last
 from . import conv2d_direct, conv2d_loops, conv2d_winograd
-from ._reduce import sum_channels
+from ._reduce import sum_channels, sum_rows
 
 # Turning tiles and weights must be paid back: measured beside direct for 3 to 512 channels.
 LEAST_CHANNELS = 16
 LEAST_PAIRS = 512  # input channels * output channels
+PIXELS = 256  # summed up before sums of sums are taken, which rounds less
 LEAST_TILES = 256  # tiles of 4×4 outputs in the whole batch
 
 
@@ -68,6 +70,10 @@ def conv2d_backward_weight(
 
 
 def conv2d_backward_bias(dy, dbias):
-    """Write dbias; a thread owns channels co."""
+    """Write dbias; a thread owns channels co, or pixels where those lie channels last."""
     n, co, oh, ow = dy.shape
-    sum_channels(dy.reshape(n, co, oh * ow), dbias)
+    if not is_last(dy):
+        return sum_channels(dy.reshape(n, co, oh * ow), dbias)
+    parts = np.empty((max(1, n * oh * ow // PIXELS), co), dy.dtype)
+    sum_rows(dy.transpose(0, 2, 3, 1).reshape(-1, co), parts)
+    dbias[...] = parts.sum(axis=0)

@@ -22,6 +22,7 @@ Shapes and letters as in ``reference/conv2d.py``; every output array is overwrit
 import numpy as np
 
 from ._jit import helper, kernel, prange
+from ._order import as_planes, put_planes, room_planes
 from ._planes import Layout, join
 
 
@@ -30,8 +31,10 @@ def conv2d_forward(
 ):
     """Write y; a thread owns planes (n, co)."""
     layout = Layout(weight.shape[2:], (stride_h, stride_w), (dilation_h, dilation_w), y.shape[2:])
-    planes = layout.split(x, pad_top, pad_left)
-    _forward(planes, weight, bias, layout.offsets, layout.width, groups, y)
+    planes = layout.split(as_planes(x), pad_top, pad_left)
+    room = room_planes(y)
+    _forward(planes, weight, bias, layout.offsets, layout.width, groups, room)
+    put_planes(room, y)
 
 
 def conv2d_backward_input(
@@ -40,8 +43,10 @@ def conv2d_backward_input(
     """Write dx; a thread owns planes (n, ci)."""
     layout = Layout(weight.shape[2:], (stride_h, stride_w), (dilation_h, dilation_w), dy.shape[2:])
     planes = np.empty((*dx.shape[:2], layout.size), dx.dtype)
-    _backward_input(layout.stretch(dy), weight, layout.offsets, groups, planes)
-    join(planes, stride_h, stride_w, pad_top, pad_left, layout.height, layout.width, dx)
+    _backward_input(layout.stretch(as_planes(dy)), weight, layout.offsets, groups, planes)
+    room = room_planes(dx)
+    join(planes, stride_h, stride_w, pad_top, pad_left, layout.height, layout.width, room)
+    put_planes(room, dx)
 
 
 def conv2d_backward_weight(
@@ -49,8 +54,8 @@ def conv2d_backward_weight(
 ):
     """Write dweight; a thread owns filter planes (co, ci)."""
     layout = Layout(dweight.shape[2:], (stride_h, stride_w), (dilation_h, dilation_w), dy.shape[2:])
-    planes = layout.split(x, pad_top, pad_left)
-    _backward_weight(layout.stretch(dy), planes, layout.offsets, groups, dweight)
+    planes = layout.split(as_planes(x), pad_top, pad_left)
+    _backward_weight(layout.stretch(as_planes(dy)), planes, layout.offsets, groups, dweight)
 
 
 @helper

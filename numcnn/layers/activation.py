@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ..kernels.order import flat
 from ..shapes import ShapeError
 from .base import Layer, Shape
 
@@ -32,23 +33,24 @@ class _Elementwise(Layer):
 
     op: str
     slope_of_input = False  # most slopes follow from the output
+    either_order = True
 
     def _numbers(self) -> tuple[float, ...]:
         """Return what the kernels take between the arrays."""
         return ()
 
     def _forward(self, x: Any) -> Any:
-        y = self.device.empty(tuple(x.shape), x.dtype)
+        y = self.device.like(x)
         forward = getattr(self.kernels, f"{self.op}_forward")
-        forward(x.reshape(-1), *self._numbers(), y.reshape(-1))
+        forward(flat(x), *self._numbers(), flat(y))
         self.save_for_backward(x if self.slope_of_input else y)
         return y
 
     def _backward(self, dy: Any) -> Any:
         (kept,) = self._saved
-        dx = self.device.empty(tuple(kept.shape), kept.dtype)
+        dx = self.device.like(kept)
         backward = getattr(self.kernels, f"{self.op}_backward_input")
-        backward(dy.reshape(-1), kept.reshape(-1), *self._numbers(), dx.reshape(-1))
+        backward(flat(self.device.match(dy, kept)), flat(kept), *self._numbers(), flat(dx))
         return dx
 
 

@@ -48,8 +48,13 @@ class Layer:
     input_gradient : bool
         If False, a layer with parameters may leave its input's gradient out and return None;
         training does so for the first layer, whose input nobody differentiates.
+    either_order : bool
+        A class that sets it gets pictures (N, C, H, W) in either order of memory, as they come;
+        ``device.like(x)``, ``device.match(a, x)`` and `flat` help to deal with it. Others get
+        C-contiguous arrays.
     """
 
+    either_order = False
     _parameters: dict[str, Parameter]
     _buffers: list[str]
     _children: dict[str, Layer]
@@ -103,7 +108,8 @@ class Layer:
         TypeError
             If `x` doesn't hold real numbers, or lies on another device.
         """
-        x = as_array(x, self.device, self.dtype, f"the input of {self!r}")
+        what = f"the input of {self!r}"
+        x = as_array(x, self.device, self.dtype, what, self.either_order)
         self._saved = None
         self.output_shape(tuple(x.shape))
         y = self._forward(x)
@@ -130,7 +136,8 @@ class Layer:
                 f"{self!r}: backward was called before forward; it needs what the forward pass "
                 f"kept, and predict, evaluate and no_grad keep nothing"
             )
-        dy = as_array(dy, self.device, self._saved_dtype(), f"the gradient given to {self!r}")
+        what = f"the gradient given to {self!r}"
+        dy = as_array(dy, self.device, self._saved_dtype(), what, self.either_order)
         if tuple(dy.shape) != self._output:
             raise ShapeError(
                 f"{self!r}: the gradient has shape {tuple(dy.shape)}, but the output of the "

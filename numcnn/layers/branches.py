@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ..kernels.order import flat, is_last
 from ..shapes import ShapeError
 from .base import Layer, Shape, Window
 
@@ -21,6 +22,8 @@ class Identity(Layer):
         Accepted for PyTorch's sake, and ignored.
     """
 
+    either_order = True
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()
 
@@ -35,6 +38,7 @@ class Identity(Layer):
 class Branches(Layer):
     """What `Residual` and `Concat` share: one input for all branches, and one sum of gradients."""
 
+    either_order = True
     joint = ""  # what becomes of the outputs, for the summary
 
     def branches(self) -> Iterator[tuple[str, Layer]]:
@@ -71,8 +75,8 @@ class Branches(Layer):
         return (height, width), seen[0][1]
 
     def _add(self, one: Any, other: Any) -> Any:
-        total = self.device.empty(tuple(one.shape), one.dtype)
-        self.kernels.add_forward(one.reshape(-1), other.reshape(-1), total.reshape(-1))
+        total = self.device.like(one)
+        self.kernels.add_forward(flat(one), flat(self.device.match(other, one)), flat(total))
         return total
 
 
@@ -221,6 +225,8 @@ class Concat(Branches):
     def _view(self, array: Any, axis: int) -> Any:
         """Return an array as (axes before, the axis, axes behind)."""
         shape = tuple(array.shape)
+        if is_last(array):  # the channels, of every pixel
+            return array.transpose(0, 2, 3, 1).reshape(-1, shape[1], 1)
         return array.reshape(math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :]))
 
     def _forward(self, x: Any) -> Any:
@@ -229,9 +235,12 @@ class Concat(Branches):
         axis = self._axis(shapes[0])
         total = sum(shape[axis] for shape in shapes)
         whole = (*shapes[0][:axis], total, *shapes[0][axis + 1 :])
-        y = self.device.empty(whole, x.dtype)
+        if axis != 1:  # only channels can be put together as they lie
+            parts = [self.device.planes(part) for part in parts]
+        y = self.device.like(parts[0], whole)
         begin = 0
         for part in parts:
+            part = self.device.match(part, y)
             self.kernels.concat_forward(self._view(part, axis), begin, self._view(y, axis))
             begin += part.shape[axis]
         self.save_for_backward(x, shapes)
@@ -240,9 +249,10 @@ class Concat(Branches):
     def _backward(self, dy: Any) -> Any:
         _, shapes = self._saved
         axis = self._axis(tuple(dy.shape))
+        dy = dy if axis == 1 else self.device.planes(dy)
         begin, dx = 0, None
         for (_, branch), shape in zip(self.branches(), shapes, strict=True):
-            dpart = self.device.empty(shape, dy.dtype)
+            dpart = self.device.like(dy, shape)
             self.kernels.concat_backward_input(self._view(dy, axis), begin, self._view(dpart, axis))
             begin += shape[axis]
             own = branch.backward(dpart)

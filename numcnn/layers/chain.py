@@ -80,6 +80,8 @@ class Chain(Layer):
         If two neighbours can't fit, whatever the input; the text names both and their sizes.
     """
 
+    either_order = True
+
     def __init__(self, *layers: Layer | Mapping[str, Layer]) -> None:
         super().__init__()
         self._children.update(as_named(layers))

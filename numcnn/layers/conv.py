@@ -175,6 +175,8 @@ class Conv2d(SlidingWindow):
     (1, 10, 32, 32)
     """
 
+    either_order = True
+
     def __init__(
         self,
         in_channels: int,
@@ -248,6 +250,7 @@ class Conv2d(SlidingWindow):
         """Return `x` with its padding, unless that is zeros: the kernels know those themselves."""
         if self.padding_mode == "zeros":
             return x
+        x = self.device.planes(x)
         sizes = (size + sum(pads) for size, pads in zip(x.shape[2:], self.pads, strict=True))
         padded = self.device.empty((*x.shape[:2], *sizes), x.dtype)
         mode = PADDING_MODES[self.padding_mode]
@@ -258,6 +261,7 @@ class Conv2d(SlidingWindow):
         """Return the gradient of a picture of `shape` from that of the padded picture."""
         if self.padding_mode == "zeros":
             return dx
+        dx = self.device.planes(dx)
         folded = self.device.empty(shape, dx.dtype)
         mode = PADDING_MODES[self.padding_mode]
         self.kernels.pad2d_backward_input(dx, *self._padding(), mode, folded)
@@ -277,7 +281,7 @@ class Conv2d(SlidingWindow):
 
     def _forward(self, x: Any) -> Any:
         shape = tuple(x.shape)
-        y = self.device.empty(self.output_shape(shape), x.dtype)
+        y = self.device.pictures(self.output_shape(shape), x.dtype)
         x = self._pad(x)
         bias = self._zeros(x.dtype) if self.bias is None else self.bias.data
         self._algorithm().conv2d_forward(x, self.weight.data, bias, *self._geometry(), y)
@@ -299,6 +303,6 @@ class Conv2d(SlidingWindow):
             self.bias.add_grad(dbias)
         if not self.input_gradient:
             return None
-        dx = self.device.empty(tuple(x.shape), dy.dtype)
+        dx = self.device.pictures(tuple(x.shape), dy.dtype)
         self._algorithm().conv2d_backward_input(dy, self.weight.data, *geometry, dx)
         return self._unpad(dx, shape)

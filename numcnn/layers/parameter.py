@@ -31,8 +31,12 @@ def refuse_masked(x: Any, what: str) -> None:
         raise TypeError(f"{what} is a masked array; fill it first, for example with x.filled(0)")
 
 
-def as_array(x: Any, device: Device, dtype: np.dtype | None, what: str) -> Any:
+def as_array(
+    x: Any, device: Device, dtype: np.dtype | None, what: str, either_order: bool = False
+) -> Any:
     """Return `x` as a C-contiguous array of `device`, or say why that can't be.
+
+    With `either_order`, pictures that lie channels last (``kernels/order.py``) stay so.
 
     Numbers of other types are converted to `dtype` (when that is None: float64 stays, all else
     becomes float32). Between host and GPU nothing is copied unasked.
@@ -54,6 +58,8 @@ def as_array(x: Any, device: Device, dtype: np.dtype | None, what: str) -> Any:
         raise TypeError(f"{what} must hold real numbers, got an array of dtype {array.dtype}")
     if dtype is None:
         dtype = np.dtype(np.float64 if array.dtype == np.float64 else np.float32)
+    if device.takes_last(array, dtype):
+        return array if either_order else device.planes(array)
     return np.require(array, dtype, ["C_CONTIGUOUS", "ALIGNED"])
 
 
