@@ -11,8 +11,8 @@ way back comes after the sum over ci. They are `scipy.fft`'s; the rest is three 
 (Mathieu, Henaff and LeCun, "Fast training of convolutional networks through FFTs", 2014.)
 
 - forward: outputs are cut into tiles, and for each the inputs that its windows see; these
-  overlap. Tiles keep spectra small; `plan` weighs that against what overlaps. A product of
-  spectra is a convolution on a ring: what leaves a tile on one side comes in on the other. The
+  overlap. Tiles keep spectra small; ``_fft_plan.py`` weighs that against what overlaps. A product
+  of spectra is a convolution on a ring: what leaves a tile on one side comes in on the other. The
   outputs where that happens are left out. A thread owns vectors of all spectra.
 - backward_input: the same with dy for x, ci and co exchanged, and without the conjugate.
 - backward_weight: dw[co, ci] = back( Σ over tiles of  conjugate(transform(dy)) · transform(x) ).
@@ -23,20 +23,17 @@ The sums of ROWS × PAIRS products stay in registers (``_simd.py``): those of re
 vector, those of re·im and im·re in another, so that lanes are added across only at the end. Every
 sum runs in a fixed order: results don't depend on the number of threads.
 
-When it pays: in turn with direct on 2 cores with AVX-512 (16 pictures of 64×64, 16 → 32 channels),
-15×15 taps took 1/2.2 of direct's time forward, 1/2.7 for the input's gradient and 1/3.7 for the
-weights'; 11×11 1/1.4, 1/1.3 and 1/2.4; 9×9 about the same; 7×7 a third more. 31×31 taps on
-each of 64 channels alone (32×32) took 1/2.9 to 1/6.6. With a stride most of what a transform gives
-would be thrown away (7 to 20 times direct's time for 11×11 taps at stride 4): such convolutions are
-passed on to ``conv2d_direct.py``, and float64 to the loops.
+When it pays: in turn with direct on 2 cores with AVX-512 (16 pictures of 64×64, 16 → 32 channels,
+shared machine), medians: with 15×15 taps direct took 2.6 times as long forward, 3.1 for dx, 2.8
+for dw; with 11×11 1.4, 2.2 and 1.4; with 9×9 1.1, 1.6 and 1.1; with 7×7 0.8, 0.9 and 0.7. Large
+batches share the transforms of the weights. With a stride most of what is computed would be thrown
+away (11×11 taps at stride 4: 7 to 20 times direct's time); such convolutions are passed on to
+``conv2d_direct.py``, and float64 to the loops.
 
 What it costs: rounding errors are relative to the largest numbers of a tile, not to each output. A
 NaN or an infinity makes NaN of its whole tile, often of the whole picture. A few temporary arrays,
-none larger than LIMIT bytes unless the spectra of one tile, or of one filter, are.
+none larger than 16 MiB unless the spectra of one tile, or of one filter, are.
 """
-
-import functools
-from typing import NamedTuple
 
 import numba
 import numpy as np
@@ -44,36 +41,15 @@ import scipy.fft
 from numba.core import config
 
 from . import _simd, conv2d_direct, conv2d_loops
+from ._fft_plan import plan, slices, tile_slices
 from ._jit import helper, kernel, prange
+from ._order import as_planes, put_planes, room_planes
 
 WIDTH = _simd.WIDTH
 ROWS = 6
 PAIRS = 1 if WIDTH == 8 else 2
 COLUMNS = 2 * PAIRS
 CHUNK = 8  # vectors of a spectrum that are gathered at once, since every plane is far away
-LIMIT = 1 << 24  # bytes of a temporary array: 16 MiB, which many processors hold in cache
-# How long things take beside the transform of a number, which takes log2(size). Measured.
-PRODUCT = 0.2  # a product of two numbers
-PASSING = 6  # cutting a number into its tile, gathering it, putting it down
-WEIGHT = 0.7  # the transform of a number of the weights, most of whose rows are zeros
-
-
-class Plan(NamedTuple):
-    """How outputs are cut into tiles: their number, their distance, and the transform's size."""
-
-    tiles: tuple
-    step: tuple
-    size: tuple
-
-    @property
-    def area(self):
-        """Return how many numbers a transform takes."""
-        return self.size[0] * self.size[1]
-
-    @property
-    def floats(self):
-        """Return how many float32 numbers a spectrum holds."""
-        return 2 * self.size[0] * (self.size[1] // 2 + 1)
 
 
 def serves(weight, stride_h, stride_w, dilation_h, dilation_w, groups):
@@ -84,38 +60,6 @@ def serves(weight, stride_h, stride_w, dilation_h, dilation_w, groups):
 def _other(weight):
     """Return the module that computes what this one doesn't serve."""
     return conv2d_direct if weight.dtype == np.float32 else conv2d_loops
-
-
-def _sizes(out, span, multiple):
-    """Return (tiles, step, size of the transform) for one axis: from one tile to many."""
-    found = []
-    for tiles in range(1, max(1, out // span) + 1):
-        least = -(-out // tiles) + span - 1
-        size = multiple * scipy.fft.next_fast_len(-(-least // multiple), real=True)
-        step = min(out, size - span + 1)
-        if not found or size < found[-1][2]:
-            found.append((-(-out // step), step, size))
-    return found
-
-
-@functools.lru_cache(maxsize=256)
-def plan(batch, channels, filters, out_h, out_w, span_h, span_w):
-    """Return the quickest `Plan` for outputs (out_h, out_w) of windows (span_h, span_w).
-
-    channels and filters are those of a group.
-    """
-    best, least = None, np.inf
-    for down in _sizes(out_h, span_h, WIDTH // 2):  # so that spectra are whole vectors
-        for across in _sizes(out_w, span_w, 1):
-            own = Plan(*zip(down, across, strict=True))
-            count = batch * own.tiles[0] * own.tiles[1]
-            pairs = channels * filters
-            steps = np.log2(own.area)
-            pictures = count * (channels + filters) * (steps + PASSING)
-            time = own.area * (pictures + pairs * (WEIGHT * steps + PRODUCT * count))
-            if time < least:
-                best, least = own, time
-    return best
 
 
 @helper
@@ -301,27 +245,6 @@ def _tile_spectra(x, first, count, channels, pads, reach, own):
     return _transform(tiles, own.size[0])
 
 
-def _slices(groups, rows, channels, own):
-    """Return (first group, end, first filter, end) of slices whose spectra keep to LIMIT."""
-    plane = 4 * own.floats * channels
-    filters = min(rows, max(1, LIMIT // plane))
-    together = max(1, LIMIT // (plane * filters))  # groups; 1 where filters is less than rows
-    found = []
-    for group in range(0, groups, together):
-        end = min(groups, group + together)
-        for row in range(0, rows, filters):
-            stop = end * rows if filters == rows else group * rows + min(rows, row + filters)
-            found.append((group, end, group * rows + row, stop))
-    return found
-
-
-def _tile_slices(batch, planes, own):
-    """Return (first tile, count) of slices whose spectra, of `planes` each, keep to LIMIT."""
-    total = batch * own.tiles[0] * own.tiles[1]
-    count = max(1, LIMIT // (4 * own.floats * planes))
-    return [(first, min(count, total - first)) for first in range(0, total, count)]
-
-
 def _steps(spectra, *axes):
     """Return how many numbers apart spectra stand along these axes."""
     return tuple(spectra.strides[axis] // spectra.itemsize for axis in axes)
@@ -339,11 +262,12 @@ def _convolve(x, weight, bias, pads, dilation, groups, sign, begin, y):
     rows, channels = weight.shape[0] // groups, weight.shape[1]
     span = _span(weight.shape[2:], dilation)
     own = plan(x.shape[0], channels, rows, *y.shape[2:], *span)
-    for group, end, f, stop in _slices(groups, rows, channels, own):
+    x, room = as_planes(x), room_planes(y)
+    for group, end, f, stop in slices(groups, rows, channels, own):
         w = _weight_spectra(weight[f:stop], span, dilation, own)
         w = w.reshape(end - group, -1, channels, own.floats)
         part = (group * channels, end * channels)
-        for first, count in _tile_slices(x.shape[0], max(stop - f, part[1] - part[0]), own):
+        for first, count in tile_slices(x.shape[0], max(stop - f, part[1] - part[0]), own):
             d = _tile_spectra(x, first, count, part, pads, own.size, own)
             d = d.reshape(count, end - group, channels, own.floats)
             out = np.empty((count, *w.shape[:2], own.floats), np.float32)
@@ -351,7 +275,8 @@ def _convolve(x, weight, bias, pads, dilation, groups, sign, begin, y):
             steps = _steps(w, 0, 1, 2), _steps(d, 1, 2, 0), _steps(out, 1, 2, 0)
             _products(w.reshape(-1), d.reshape(-1), counts, *steps, sign, False, out.reshape(-1))
             tiles = _back(out.reshape(count, -1, own.floats), own.size, begin[0], own.step[0])
-            _put_down(tiles, first, f, own.tiles, own.step, begin[1], (1, 1), bias, y)
+            _put_down(tiles, first, f, own.tiles, own.step, begin[1], (1, 1), bias, room)
+    put_planes(room, y)
 
 
 def conv2d_forward(
@@ -392,12 +317,12 @@ def conv2d_backward_weight(
     rows, channels = dweight.shape[0] // groups, dweight.shape[1]
     span = _span(dweight.shape[2:], dilation)
     own = plan(x.shape[0], channels, rows, *dy.shape[2:], *span)
-    bias = np.zeros(channels, np.float32)
-    for group, end, f, stop in _slices(groups, rows, channels, own):
+    dy, x, bias = as_planes(dy), as_planes(x), np.zeros(channels, np.float32)
+    for group, end, f, stop in slices(groups, rows, channels, own):
         part = (group * channels, end * channels)
         shape = (end - group, (stop - f) // (end - group), channels, own.floats)
         total = np.zeros(shape, np.float32)
-        for first, count in _tile_slices(x.shape[0], max(stop - f, part[1] - part[0]), own):
+        for first, count in tile_slices(x.shape[0], max(stop - f, part[1] - part[0]), own):
             left = _tile_spectra(dy, first, count, (f, stop), (0, 0), own.step, own)
             right = _tile_spectra(x, first, count, part, pads, own.size, own)
             left = left.reshape(count, *shape[:2], own.floats)
