@@ -432,3 +432,31 @@ def store_across(typing, tile, array, at, step):
         return context.get_dummy_value()
 
     return types.void(tile, array, types.intp, types.intp), generate
+
+
+# ---- vectors of complex numbers: re, im, re, im, ... --------------------------------------------
+
+
+@intrinsic
+def exchange(typing, a):
+    """Return the vector in which each re and its im have changed places."""
+
+    def generate(context, builder, signature, args):
+        vector = builder.extract_value(args[0], 0)
+        mask = ir.Constant(ir.VectorType(_INT, WIDTH), [lane ^ 1 for lane in range(WIDTH)])
+        return builder.insert_value(args[0], builder.shuffle_vector(vector, vector, mask), 0)
+
+    return a(a), generate
+
+
+@intrinsic
+def merge(typing, a, b):
+    """Return the vector with every re of a and every im of b."""
+
+    def generate(context, builder, signature, args):
+        left, right = (builder.extract_value(argument, 0) for argument in args)
+        lanes = [lane + WIDTH * (lane % 2) for lane in range(WIDTH)]
+        mask = ir.Constant(ir.VectorType(_INT, WIDTH), lanes)
+        return builder.insert_value(args[0], builder.shuffle_vector(left, right, mask), 0)
+
+    return a(a, b), generate

@@ -7,6 +7,8 @@
 ``conv2d_winograd.py``
     Fewer multiplications for 3×3 taps. Float32, where there is enough to win; what is rounded is
     about twice as far from the exact sum.
+``conv2d_fft.py``
+    Fourier transforms, for kernels from about 9×9 on. Float32. By name only.
 
 All compute every shape; ``Conv2d(..., algorithm="loops")`` asks for one of them by name.
 """
