@@ -39,9 +39,11 @@ class RandomLayer(Layer):
         super().__init__()
         self.calls = 0
         self._seed = next_seed()
+        self._key: list[int] | None = None  # of the decisions, made from the seed when needed
 
     def _reseed_own(self, root: np.random.SeedSequence) -> None:
         self._seed = root.spawn(1)[0]
+        self._key = None
         self.calls = 0
 
     def _draw(self) -> np.random.Generator:
@@ -100,11 +102,12 @@ class Dropout(RandomLayer):
     def _decide(self, size: int, kept: float, dtype: Any) -> Any:
         """Return a mask of this call's decisions, `kept` or 0; the next call gets another."""
         mask = self.device.empty((size,), dtype)
-        key = self._seed.generate_state(2).tolist()
+        if self._key is None:
+            self._key = self._seed.generate_state(2).tolist()
         # in units of 2**-32; p = 1 would need one unit more, and keeps 0 of everything instead
         limit = min(round(self.p * 2**32), 2**32 - 1)
         kept = 0.0 if self.p == 1 else kept
-        self.kernels.bernoulli_forward(*key, self.calls, limit, kept, mask)
+        self.kernels.bernoulli_forward(*self._key, self.calls, limit, kept, mask)
         self.calls += 1
         return mask
 
