@@ -30,7 +30,7 @@ from numcnn.layers import (
 from numcnn.model import Sequential
 from numcnn.models import ZOO, cifar_demo, resnet18
 
-__all__ = ["NETWORKS", "build", "check_name", "describe", "leaves", "terms"]
+__all__ = ["NETWORKS", "build", "check_name", "describe", "has_kinks", "leaves", "terms"]
 
 BATCH = 64
 
@@ -254,3 +254,8 @@ def terms(layer: Layer, shape: tuple[int, ...], training: bool) -> int:
 
     visit(layer, shape)
     return total + training * longest
+
+
+def has_kinks(name: str) -> bool:
+    """Return whether the slope of network `name` jumps somewhere, as that of `ReLU` does at 0."""
+    return any(isinstance(layer, (ReLU, MaxPool2d)) for layer in build(name).layers())

@@ -151,6 +151,19 @@ def test_wrong_results_are_refused(wrong, words):
         check.compare(results() | wrong, results(), check.bound(10_000), "peer")
 
 
+def test_a_unit_at_its_kink_may_flip():
+    theirs = results() | {"0.weight": np.random.default_rng(0).normal(size=100_000)}
+    flipped = {"0.weight": theirs["0.weight"].copy()}
+    flipped["0.weight"][7] += 1
+    allowed = check.bound(10_000)
+    with pytest.raises(check.WrongResultError):
+        check.compare(theirs | flipped, theirs, allowed, "peer")
+    assert check.compare(theirs | flipped, theirs, allowed, "peer", kinks=True) > allowed
+    for wrong in ({"0.weight": theirs["0.weight"] * 1.01}, {"loss": theirs["loss"] * 1.01}):
+        with pytest.raises(check.WrongResultError):
+            check.compare(theirs | wrong, theirs, allowed, "peer", kinks=True)
+
+
 def test_results_of_zeros_prove_nothing():
     zeros = {"0.weight": np.zeros(3)}
     with pytest.raises(check.WrongResultError):
