@@ -15,6 +15,7 @@ from .batch_norm import (
     batch_norm_update,
 )
 from .batch_norm_eval import batch_norm_eval_backward_input, batch_norm_eval_forward
+from .batch_norm_relu import batch_norm_relu_backward_input, batch_norm_relu_forward
 from .bce import bce_backward_input, bce_forward
 from .bce_with_logits import bce_with_logits_backward_input, bce_with_logits_forward
 from .bernoulli import bernoulli_forward
@@ -123,6 +124,8 @@ __all__ = [
     "batch_norm_eval_backward_input",
     "batch_norm_eval_forward",
     "batch_norm_forward",
+    "batch_norm_relu_backward_input",
+    "batch_norm_relu_forward",
     "batch_norm_update",
     "bce_backward_input",
     "bce_forward",

@@ -11,7 +11,7 @@ Every difference is as written (`exact_kernel`): ``(x - near) * scale`` is not
 import numpy as np
 
 from ._jit import exact_kernel, kernel, prange
-from ._lanes import WIDTH, every, load, minus, over, plus, plus_product, store, wide
+from ._lanes import WIDTH, beats, choose, every, load, minus, over, plus, plus_product, store, wide
 from ._reduce import sum_rows
 
 SLICES = 32
@@ -94,8 +94,11 @@ def moments(x, channels):
 
 
 @kernel
-def _products(dy, x, columns, bounds, centre, total, product):
-    """Write the sums of dy and of dy * (x - centre), for each slice."""
+def _products(dy, on, masked, x, columns, bounds, centre, total, product):
+    """Write the sums of dy and of dy * (x - centre), for each slice.
+
+    Where a mask is given, dy counts as 0 wherever `on` isn't positive.
+    """
     for part in prange(bounds.size - 1):
         begin, end = bounds[part], bounds[part + 1]
         for at in range(part * columns, (part + 1) * columns):
@@ -107,7 +110,11 @@ def _products(dy, x, columns, bounds, centre, total, product):
                 near = load(centre, c, lanes)
                 sums, both = load(total, at, lanes), load(product, at, lanes)
                 for r in range(first, min(end, first + BLOCK)):
-                    grad = wide(load(dy, r * columns + c, lanes))
+                    given = load(dy, r * columns + c, lanes)
+                    if masked:
+                        shown = beats(load(on, r * columns + c, lanes), every(on, 0, lanes))
+                        given = choose(shown, given, every(dy, 0, lanes))
+                    grad = wide(given)
                     away = minus(wide(load(x, r * columns + c, lanes)), near)
                     sums = plus(sums, grad)
                     both = plus_product(both, grad, away)
@@ -115,12 +122,16 @@ def _products(dy, x, columns, bounds, centre, total, product):
                 store(both, product, at, lanes)
 
 
-def products(dy, x, centre):
-    """Return the sums of dy and of dy * (x - centre) of each channel."""
+def products(dy, x, centre, on=None):
+    """Return the sums of dy and of dy * (x - centre) of each channel.
+
+    Where `on` is given, here and below, dy counts as 0 wherever that isn't positive.
+    """
     bounds = _slices_of(x)
     parts = np.empty((2, (bounds.size - 1) * x.shape[1]))
-    given, values = dy.reshape(-1), x.reshape(-1)
-    _products(given, values, x.shape[1], bounds, repeated(centre, x), *parts)
+    masked = on is not None
+    given = dy.reshape(-1), (on if masked else dy).reshape(-1), masked
+    _products(*given, x.reshape(-1), x.shape[1], bounds, repeated(centre, x), *parts)
     return parts.reshape(2, -1, centre.size).sum(axis=1)
 
 
@@ -137,51 +148,65 @@ def repeated(values, matrix, dtype=np.float64):
 
 
 @exact_kernel
-def _lines(x, near, scale, rest, y):
-    """Write y = (x - near) * scale + rest; a thread owns BLOCK rows."""
+def _lines(x, near, scale, rest, relu, y):
+    """Write y = (x - near) * scale + rest, if `relu` 0 where negative; a thread owns BLOCK rows."""
+    zero = x.dtype.type(0)
     rows, columns = x.shape
     for block in prange((rows + BLOCK - 1) // BLOCK):
         for r in range(block * BLOCK, min(rows, (block + 1) * BLOCK)):
             source, target = x[r], y[r]
-            for c in range(columns):
-                target[c] = (source[c] - near[c]) * scale[c] + rest[c]
+            if relu:
+                for c in range(columns):
+                    value = (source[c] - near[c]) * scale[c] + rest[c]
+                    target[c] = zero if value <= zero else value
+            else:
+                for c in range(columns):
+                    target[c] = (source[c] - near[c]) * scale[c] + rest[c]
 
 
 @np.errstate(all="ignore")
-def lines(x, weight, bias, mean, var, eps, y):
-    """Write y = weight * (x - mean) / sqrt(var + eps) + bias, of each channel."""
+def lines(x, weight, bias, mean, var, eps, y, relu=False):
+    """Write y = weight * (x - mean) / sqrt(var + eps) + bias, of each channel; or its ReLU."""
     centre = mean.astype(np.float64)
     scale = weight / np.sqrt(var.astype(np.float64) + eps)
     near = centre.astype(x.dtype)
     rest = bias - (centre - near) * scale
-    _lines(x, *(repeated(a, x, x.dtype) for a in (near, scale, rest)), y)
+    _lines(x, *(repeated(a, x, x.dtype) for a in (near, scale, rest)), relu, y)
 
 
 @exact_kernel
-def _gradients(dy, x, gain, near, slope, rest, scale, dx):
+def _gradients(dy, on, masked, x, gain, near, slope, rest, scale, dx):
     """Write dx = (dy * gain - (x - near) * slope - rest) * scale; a thread owns BLOCK rows."""
+    zero = x.dtype.type(0)
     rows, columns = x.shape
     for block in prange((rows + BLOCK - 1) // BLOCK):
         for r in range(block * BLOCK, min(rows, (block + 1) * BLOCK)):
-            source, given, target = x[r], dy[r], dx[r]
-            for c in range(columns):
-                inner = given[c] * gain[c] - (source[c] - near[c]) * slope[c] - rest[c]
-                target[c] = inner * scale[c]
+            source, given, shown, target = x[r], dy[r], on[r], dx[r]
+            if masked:
+                for c in range(columns):
+                    dz = zero if shown[c] <= zero else given[c]
+                    inner = dz * gain[c] - (source[c] - near[c]) * slope[c] - rest[c]
+                    target[c] = inner * scale[c]
+            else:
+                for c in range(columns):
+                    inner = given[c] * gain[c] - (source[c] - near[c]) * slope[c] - rest[c]
+                    target[c] = inner * scale[c]
 
 
 @np.errstate(all="ignore")
-def gradients(dy, x, weight, mean, var, eps, dx):
+def gradients(dy, x, weight, mean, var, eps, dx, on=None):
     """Write dx, and return the gradients of weight and bias, of each channel."""
     centre = mean.astype(np.float64)
     inverse = 1 / np.sqrt(var.astype(np.float64) + eps)
-    total, product = products(dy, x, centre)
+    total, product = products(dy, x, centre, on)
     product *= inverse
     count = x.size // centre.size
     slope = weight * inverse * product / count
     near = centre.astype(x.dtype)
     rest = weight * total / count - (centre - near) * slope
     numbers = (weight, near, slope, rest, inverse)
-    _gradients(dy, x, *(repeated(a, x, x.dtype) for a in numbers), dx)
+    mask = dy if on is None else on
+    _gradients(dy, mask, on is not None, x, *(repeated(a, x, x.dtype) for a in numbers), dx)
     return product, total
 
 

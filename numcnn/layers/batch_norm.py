@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels.order import is_last
+from ..kernels.order import flat, is_last
 from ..shapes import ShapeError, as_count
 from .base import Shape
 from .conv import need_pictures
@@ -83,7 +83,19 @@ class _BatchNorm(Normalisation):
         text += "" if self.momentum == 0.1 else f", momentum={self.momentum}"
         return text + ("" if self.track_running_stats else ", track_running_stats=False")
 
+    def fuses_relu(self) -> bool:
+        """Return whether a `ReLU` that follows this layer can be computed in the same pass."""
+        return (
+            type(self) in (BatchNorm1d, BatchNorm2d) and self.training and self.device.name == "cpu"
+        )
+
     def _forward(self, x: Any) -> Any:
+        return self._normalise(x, self.kernels.batch_norm_forward, False)
+
+    def _forward_relu(self, x: Any) -> Any:
+        return self._normalise(x, self.kernels.batch_norm_relu_forward, True)
+
+    def _normalise(self, x: Any, forward: Any, keeps_output: bool) -> Any:
         shape = tuple(x.shape)
         y = self.device.like(x)
         views = _by_channel(x), _by_channel(y)
@@ -99,11 +111,11 @@ class _BatchNorm(Normalisation):
                     f"DataLoader(drop_last=True) where the last one is small, or eval()"
                 )
             mean, var = (self.device.empty((self.num_features,), np.float64) for _ in range(2))
-            self.kernels.batch_norm_forward(views[0], *factors, self.eps, mean, var, views[1])
+            forward(views[0], *factors, self.eps, mean, var, views[1])
         else:
             mean, var = self._running(x.dtype)
             self.kernels.batch_norm_eval_forward(views[0], *factors, mean, var, self.eps, views[1])
-        self.save_for_backward(x, mean, var, of_batch)
+        self.save_for_backward(x, mean, var, of_batch, y if keeps_output else None)
         if self.training and self.track_running_stats:
             self._follow(mean, var, count)
         return y
@@ -127,8 +139,24 @@ class _BatchNorm(Normalisation):
                 mean, var, count, momentum, self.running_mean, self.running_var
             )
 
+    def _backward_relu(self, dy: Any) -> Any:
+        x, mean, var, of_batch, y = self._saved
+        dy = self.device.match(dy, x)
+        if of_batch and self.input_gradient:
+            weight, _ = self._affine(dy.dtype)
+            dweight, dbias = (self.device.empty((self.num_features,), dy.dtype) for _ in range(2))
+            dx = self.device.like(x)
+            views = _by_channel(dy), _by_channel(y), _by_channel(x), weight
+            outputs = dweight, dbias, _by_channel(dx)
+            self.kernels.batch_norm_relu_backward_input(*views, mean, var, self.eps, *outputs)
+            self._add_grads(dweight, dbias)
+            return dx
+        dz = self.device.like(dy)
+        self.kernels.relu_backward_input(flat(dy), flat(y), flat(dz))
+        return self._backward(dz)
+
     def _backward(self, dy: Any) -> Any:
-        x, mean, var, of_batch = self._saved
+        x, mean, var, of_batch, _ = self._saved
         values, dy = _by_channel(x), _by_channel(self.device.match(dy, x))
         weight, _ = self._affine(dy.dtype)
         dweight, dbias = (self.device.empty((self.num_features,), dy.dtype) for _ in range(2))
