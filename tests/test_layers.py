@@ -243,6 +243,36 @@ def test_read_only_and_strided_inputs_are_taken(name):
     np.testing.assert_array_equal(layer.backward(dy), layer.backward(np.ascontiguousarray(dy)))
 
 
+def test_a_row_of_layers_asks_again_when_the_shape_changes():
+    norm = BatchNorm1d(5)
+    model = Sequential(norm, Linear(5, 4), ReLU(), Flatten(), Linear(4, 2))
+    x = np.random.default_rng(1).standard_normal((3, 5)).astype(np.float32)
+    expected = model(x)
+    held = norm.running_mean.copy()
+    for _ in range(2):  # refused before the first layer has run, each time
+        with pytest.raises(ShapeError, match=r"layer 4: .*expects 4 features"):
+            model(np.zeros((3, 5, 5), np.float32))
+    np.testing.assert_array_equal(norm.running_mean, held)
+    model.eval()
+    model.train()
+    np.testing.assert_allclose(model(x), expected, rtol=1e-6)
+    with pytest.raises(ShapeError, match="BatchNorm1d"):
+        model(x[:, :4])
+
+
+def test_a_sentence_for_an_error_is_written_only_then(monkeypatch):
+    model = Sequential(Linear(5, 4), ReLU(), Linear(4, 2))
+    x = np.zeros((3, 5), np.float32)
+    told = []
+    for kind in (Linear, ReLU, Sequential):
+        monkeypatch.setattr(kind, "__repr__", lambda layer: told.append(layer) or "a layer")
+    model.backward(np.ones_like(model(x)))
+    assert told == []
+    with pytest.raises(TypeError, match="the input of a layer must hold real numbers"):
+        model(x + 1j)
+    assert told
+
+
 @pytest.mark.parametrize("name", ["Conv2d", "Linear", "Sequential"])
 @both_devices
 def test_gradients_of_several_backward_passes_add_up(name, device):

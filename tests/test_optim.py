@@ -1,6 +1,8 @@
 """Optimizers against their formulas in NumPy, and what they remember from step to step."""
 
+import copy
 import itertools
+import pickle
 
 import numpy as np
 import pytest
@@ -258,6 +260,38 @@ def test_a_restored_optimizer_goes_on_bit_by_bit(make, device, dtype):
         np.testing.assert_array_equal(p.data, q.data)
 
 
+@pytest.mark.parametrize("take", [copy.deepcopy, lambda pair: pickle.loads(pickle.dumps(pair))])
+def test_a_copy_made_between_steps_goes_on_with_its_own_arrays(take):
+    made = layer()
+    pair = made, Adam(made.parameters(), 0.1)
+    all_grads = gradients()
+    give(made, all_grads[0])
+    pair[1].step()
+    copied, optimizer = take(pair)
+    for grads in all_grads[2:]:
+        give(made, grads)
+        pair[1].step()
+    kept = copied.weight.data.copy()
+    assert (kept != made.weight.data).any()
+    for grads in all_grads[2:]:
+        give(copied, grads)
+        optimizer.step()
+    np.testing.assert_array_equal(copied.weight.data, made.weight.data)
+
+
+def test_values_assigned_between_steps_are_the_ones_that_move():
+    made = layer()
+    optimizer = SGD(made.parameters(), lr=0.5)
+    give(made, (np.ones(SHAPE), None))
+    optimizer.step()
+    before = made.weight.data
+    old = before.copy()
+    made.weight.data = np.full(SHAPE, 7.0)
+    optimizer.step()
+    np.testing.assert_array_equal(made.weight.data, np.full(SHAPE, 6.5))
+    np.testing.assert_array_equal(before, old, "what was replaced was written to")
+
+
 @pytest.mark.parametrize(
     ("change", "error"),
     [
@@ -382,5 +416,5 @@ def test_arguments_that_make_no_optimizer(make, error, words):
 def test_an_optimizer_of_ones_own_must_say_how():
     made = layer()
     give(made, (np.ones(SHAPE), None))
-    with pytest.raises(TypeError, match="Optimizer must define _update"):
+    with pytest.raises(TypeError, match="Optimizer must define _numbers"):
         Optimizer(made.parameters(), 0.1).step()

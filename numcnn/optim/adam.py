@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..layers.base import Parameter
-from .base import Optimizer, not_negative, row
+from .base import Optimizer, not_negative
 
 __all__ = ["Adam", "AdamW"]
 
@@ -32,6 +32,7 @@ class Adam(Optimizer):
         (Reddi, Kale and Kumar, 2018).
     """
 
+    kernel = "adam_update"
     slots: tuple[str, ...] = ("mean", "square")
     decoupled = False
 
@@ -55,23 +56,13 @@ class Adam(Optimizer):
         if self.amsgrad:
             self.slots = ("mean", "square", "largest")
 
-    def _update(self, parameter: Parameter, arrays: list[Any], state: dict[str, Any]) -> None:
-        beta1, beta2 = self.betas
-        parameter.device.kernels.adam_update(
-            row(parameter.grad),
-            float(self.lr),
-            beta1,
-            beta2,
-            self.eps,
-            self.weight_decay,
-            int(self.decoupled),
-            int(self.amsgrad),
-            state["step"],
-            row(parameter.data),
-            arrays[0],
-            arrays[1],
-            arrays[-1],  # without amsgrad the kernel doesn't touch it
-        )
+    def _numbers(self, step: int) -> tuple:
+        modes = int(self.decoupled), int(self.amsgrad)
+        return float(self.lr), *self.betas, self.eps, self.weight_decay, *modes, step
+
+    def _in_order(self, values: Any, own: dict[str, Any]) -> tuple:
+        # without amsgrad the kernel doesn't touch the last
+        return own["mean"], own["square"], own.get("largest", own["square"])
 
 
 class AdamW(Adam):

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..layers.base import Parameter
-from .base import Optimizer, not_negative, row
+from .base import Optimizer, not_negative
 
 __all__ = ["Adadelta", "Adagrad", "RMSprop"]
 
@@ -33,6 +33,8 @@ class RMSprop(Optimizer):
         Divide by the root of the variance: the square of the mean is subtracted (Graves, 2013).
     """
 
+    kernel = "rmsprop_update"
+
     def __init__(
         self,
         params: Iterable[Parameter],
@@ -53,22 +55,13 @@ class RMSprop(Optimizer):
         names = ("square", "mean", "velocity")
         self.slots = tuple(name for name, used in zip(names, wanted, strict=True) if used)
 
-    def _update(self, parameter: Parameter, arrays: list[Any], state: dict[str, Any]) -> None:
-        own = dict(zip(self.slots, arrays, strict=True))
+    def _numbers(self, step: int) -> tuple:
+        keep = self.alpha, self.eps, self.weight_decay, self.momentum
+        return float(self.lr), *keep, int(self.centered)
+
+    def _in_order(self, values: Any, own: dict[str, Any]) -> tuple:
         square = own["square"]  # also in the place of what the kernel won't touch
-        parameter.device.kernels.rmsprop_update(
-            row(parameter.grad),
-            float(self.lr),
-            self.alpha,
-            self.eps,
-            self.weight_decay,
-            self.momentum,
-            int(self.centered),
-            row(parameter.data),
-            square,
-            own.get("mean", square),
-            own.get("velocity", square),
-        )
+        return square, own.get("mean", square), own.get("velocity", square)
 
 
 class Adagrad(Optimizer):
@@ -92,6 +85,7 @@ class Adagrad(Optimizer):
         Keeps the division finite.
     """
 
+    kernel = "adagrad_update"
     slots = ("total",)
 
     def __init__(
@@ -109,17 +103,8 @@ class Adagrad(Optimizer):
         self.first_value = not_negative(initial_accumulator_value, "initial_accumulator_value")
         self.eps = not_negative(eps, "eps")
 
-    def _update(self, parameter: Parameter, arrays: list[Any], state: dict[str, Any]) -> None:
-        parameter.device.kernels.adagrad_update(
-            row(parameter.grad),
-            float(self.lr),
-            self.lr_decay,
-            self.weight_decay,
-            self.eps,
-            state["step"],
-            row(parameter.data),
-            *arrays,
-        )
+    def _numbers(self, step: int) -> tuple:
+        return float(self.lr), self.lr_decay, self.weight_decay, self.eps, step
 
 
 class Adadelta(Optimizer):
@@ -140,6 +125,7 @@ class Adadelta(Optimizer):
         Adds ``weight_decay * param`` to the gradient.
     """
 
+    kernel = "adadelta_update"
     slots = ("square", "moved")
 
     def __init__(
@@ -157,13 +143,5 @@ class Adadelta(Optimizer):
         self.eps = not_negative(eps, "eps")
         self.weight_decay = not_negative(weight_decay, "weight_decay")
 
-    def _update(self, parameter: Parameter, arrays: list[Any], state: dict[str, Any]) -> None:
-        parameter.device.kernels.adadelta_update(
-            row(parameter.grad),
-            float(self.lr),
-            self.rho,
-            self.eps,
-            self.weight_decay,
-            row(parameter.data),
-            *arrays,
-        )
+    def _numbers(self, step: int) -> tuple:
+        return float(self.lr), self.rho, self.eps, self.weight_decay

@@ -10,7 +10,7 @@ import numpy as np
 from ..layers.base import Layer, Parameter
 from ..shapes import as_count
 
-__all__ = ["Optimizer", "not_negative", "row"]
+__all__ = ["Optimizer", "not_negative"]
 
 
 def not_negative(value: float, name: str) -> float:
@@ -20,7 +20,7 @@ def not_negative(value: float, name: str) -> float:
     return float(value)
 
 
-def row(array: Any) -> Any:
+def _row(array: Any) -> Any:
     """Return all numbers of `array` in one row; nothing is copied."""
     return array if array.ndim == 1 else array.reshape(-1)
 
@@ -36,6 +36,7 @@ class Optimizer:
         Learning rate; may be changed between steps through the attribute ``lr``.
     """
 
+    kernel: str
     slots: tuple[str, ...] = ()
     first_value = 0.0  # of every number in the slots
 
@@ -51,6 +52,7 @@ class Optimizer:
         self.lr = not_negative(lr, "lr")
         self.steps = 0
         self._state: list[dict[str, Any]] = [{} for _ in self.params]
+        self._known: list[tuple | None] = [None for _ in self.params]  # see _rows
 
     def zero_grad(self) -> None:
         """Forget every gradient."""
@@ -65,28 +67,54 @@ class Optimizer:
         RuntimeError
             If no parameter has a gradient, because ``backward`` wasn't called.
         """
-        found = [
-            pair for pair in zip(self.params, self._state, strict=True) if pair[0].grad is not None
-        ]
+        found = [i for i, parameter in enumerate(self.params) if parameter.grad is not None]
         if not found:
             raise RuntimeError(
                 "no parameter has a gradient: call model.backward(loss.backward()) before step()"
             )
         self.steps += 1
-        for parameter, state in found:
-            self._update(parameter, self._arrays(parameter, state), state)
+        numbers: tuple = ()
+        before = None
+        for i in found:
+            parameter, state = self.params[i], self._state[i]
+            step = state["step"] = state.get("step", 0) + 1
+            if step != before:  # most often it is the same for all
+                numbers, before = self._numbers(step), step
+            update = getattr(parameter.device.kernels, self.kernel)
+            update(_row(parameter.grad), *numbers, *self._rows(i))
 
-    def _arrays(self, parameter: Parameter, state: dict[str, Any]) -> list[Any]:
-        """Return the parameter's own arrays, one row each, made at the first step."""
-        state["step"] = state.get("step", 0) + 1
+    def _rows(self, i: int) -> tuple:
+        """Return the i-th parameter's values and own arrays, one row each, as the kernel has them.
+
+        They stay the same from step to step, until somebody assigns other values.
+        """
+        parameter, known = self.params[i], self._known[i]
+        data = parameter.data
+        if known is None or known[0] is not data:
+            values = _row(data)
+            known = self._known[i] = data, (values, *self._in_order(values, self._own(i)))
+        return known[1]
+
+    def _own(self, i: int) -> dict[str, Any]:
+        """Return the arrays kept for the i-th parameter by name, made at the first step."""
+        parameter, state = self.params[i], self._state[i]
         for slot in self.slots:
             if slot not in state:
                 fresh = np.full(parameter.size, self.first_value, parameter.dtype)
                 state[slot] = parameter.device.to_device(fresh)
-        return [state[slot] for slot in self.slots]
+        return {slot: state[slot] for slot in self.slots}
 
-    def _update(self, parameter: Parameter, arrays: list[Any], state: dict[str, Any]) -> None:
-        raise TypeError(f"{type(self).__name__} must define _update")
+    def _numbers(self, step: int) -> tuple:
+        """Return what the kernel takes between gradient and arrays; `step` counts from 1."""
+        raise TypeError(f"{type(self).__name__} must define _numbers(self, step)")
+
+    def _in_order(self, values: Any, own: dict[str, Any]) -> tuple:
+        """Return what the kernel takes behind the parameter's values, in its order."""
+        return tuple(own.values())
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what copies and pickles take along: no views, which would be arrays there."""
+        return self.__dict__ | {"_known": [None] * len(self.params)}
 
     def state_dict(self) -> dict[str, Any]:
         """Return a copy of what the optimizer remembers: step counts and arrays by position."""
@@ -118,3 +146,4 @@ class Optimizer:
                 raise ValueError(f"{name} has shape {array.shape}, expected {parameter.shape}")
             fresh[int(position)][slot] = parameter.device.to_device(array.reshape(-1).copy())
         self.steps, self.lr, self._state = int(state["steps"]), float(state["lr"]), fresh
+        self._known = [None for _ in self.params]

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..layers.base import Parameter
-from .base import Optimizer, not_negative, row
+from .base import Optimizer, not_negative
 
 __all__ = ["SGD"]
 
@@ -29,6 +29,7 @@ class SGD(Optimizer):
         Nesterov's momentum (Sutskever et al., 2013).
     """
 
+    kernel = "sgd_update"
     slots: tuple[str, ...] = ("velocity",)
 
     def __init__(
@@ -50,17 +51,9 @@ class SGD(Optimizer):
         if self.momentum == 0:
             self.slots = ()
 
-    def _update(self, parameter: Parameter, arrays: list[Any], state: dict[str, Any]) -> None:
-        param = row(parameter.data)
-        grad = row(parameter.grad)
-        parameter.device.kernels.sgd_update(
-            grad,
-            float(self.lr),
-            self.momentum,
-            self.dampening,
-            self.weight_decay,
-            int(self.nesterov),
-            int(state["step"] == 1),
-            param,
-            arrays[0] if arrays else param,  # without momentum the kernel doesn't touch it
-        )
+    def _numbers(self, step: int) -> tuple:
+        modes = int(self.nesterov), int(step == 1)
+        return float(self.lr), self.momentum, self.dampening, self.weight_decay, *modes
+
+    def _in_order(self, values: Any, own: dict[str, Any]) -> tuple:
+        return (own.get("velocity", values),)  # without momentum the kernel doesn't touch it
