@@ -1,4 +1,5 @@
 """Timings that can be trusted: checked before they are taken, side by side with a peer.
 
-``python -m numcnn.bench train --peer torch`` times training steps.
+``numcnn bench train``, ``infer`` and ``conv2d`` print them; ``numcnn bench --help`` says how they
+are taken. `compare.compare` and `ladder.climb` give the same figures to programs.
 """

@@ -7,20 +7,40 @@ loops of the CPU floor work so. Nobody has to ask: indices and values are the sa
 strides differ (PyTorch calls it ``channels_last``).
 """
 
+import math
+
 import numpy as np
+
+LINE = 64  # bytes
+LARGE = 4096  # bytes from which an array's beginning is worth a thought
 
 
 def is_last(x):
     """Return whether the pictures x lie channels last, and not (also) plane by plane."""
-    if not isinstance(x, np.ndarray) or x.ndim != 4 or x.flags.c_contiguous:
+    if x.ndim != 4 or not isinstance(x, np.ndarray) or x.flags.c_contiguous:
         return False
     return x.transpose(0, 2, 3, 1).flags.c_contiguous
+
+
+def empty(shape, dtype):
+    """Return a new array; a large one begins where a line of the cache does.
+
+    A vector of 64 bytes that lies across two lines costs two loads, and NumPy's arrays begin
+    anywhere: a product of matrices took a sixth longer for it.
+    """
+    dtype = np.dtype(dtype)
+    size = math.prod(shape) * dtype.itemsize
+    if size < LARGE:
+        return np.empty(shape, dtype)
+    room = np.empty(size + LINE, np.uint8)
+    first = -room.ctypes.data % LINE
+    return room[first : first + size].view(dtype).reshape(shape)
 
 
 def empty_last(shape, dtype):
     """Return a new array of shape (N, C, H, W) that lies channels last."""
     n, c, h, w = shape
-    return np.empty((n, h, w, c), dtype).transpose(0, 3, 1, 2)
+    return empty((n, h, w, c), dtype).transpose(0, 3, 1, 2)
 
 
 def flat(x):

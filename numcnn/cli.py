@@ -20,6 +20,7 @@ import typer
 from rich.console import Console
 
 from . import __version__, cli_gallery, recipe, runs
+from .bench.cli import app as bench
 from .cli_errors import Commands
 from .cli_lectures import lectures_command
 from .cli_options import (
@@ -27,6 +28,8 @@ from .cli_options import (
     MODELS,
     Augment,
     BatchSize,
+    ConvGeometry,
+    ConvSizes,
     Data,
     Device,
     Epochs,
@@ -336,17 +339,28 @@ def doctor(
     clear_cache: Annotated[
         bool, typer.Option("--clear-cache", help="Delete all compiled kernels, and end.")
     ] = False,
+    conv: ConvSizes = None,
+    geometry: ConvGeometry = None,
 ) -> None:
     """Show what this machine offers: versions, threads, SIMD, kernel cache, memory, GPU.
+
+    With [cyan]--conv[/cyan], say instead which algorithm computes such a convolution, and why:
+    batch, channels, height, width, filters, kernel size; then stride and padding.
 
     [bold]Examples[/bold]
 
     [cyan]numcnn doctor[/cyan]
 
     [cyan]numcnn doctor --json[/cyan]
+
+    [cyan]numcnn doctor --conv 64 32 26 26 64 3[/cyan]
     """
     from . import doctor as examine
 
+    if conv is not None or geometry:
+        for line in examine.explain_conv(conv, *(geometry or ())):
+            typer.echo(line)
+        return
     if clear_cache:
         count, size = examine.clear_cache()
         typer.echo(f"deleted {count} compiled kernels, {examine.in_bytes(size)}")
@@ -359,6 +373,7 @@ def doctor(
 
 
 app.command("lectures")(lectures_command)
+app.add_typer(bench, name="bench")
 for _command in cli_gallery.COMMANDS:
     app.command()(_command)
 

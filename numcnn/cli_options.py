@@ -59,6 +59,14 @@ Device = Annotated[
     str,
     typer.Option(metavar=DEVICES, help="All cores, an NVIDIA GPU, or plain Python (slow)."),
 ]
+ConvSizes = Annotated[
+    tuple[int, int, int, int, int, int] | None,
+    typer.Option("--conv", metavar="N C H W K k", help="Explain the choice for a convolution."),
+]
+ConvGeometry = Annotated[
+    list[int] | None,
+    typer.Argument(metavar="[STRIDE [PADDING]]", help="Of --conv; by default 1 and 0."),
+]
 Seed = Annotated[int, typer.Option(min=0, help="Decides whatever is drawn at random.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Use the first N examples only.")]
 Output = Annotated[

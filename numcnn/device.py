@@ -108,13 +108,17 @@ class CpuDevice(Device):
         super().__init__("cpu", kernels)
         self._order = importlib.import_module(f"{kernels.__name__}._order")
 
+    def empty(self, shape: tuple[int, ...], dtype: Any) -> Any:
+        """Return a new array whose contents are not yet defined."""
+        return order.empty(shape, dtype)
+
     def pictures(self, shape: tuple[int, ...], dtype: Any) -> Any:
         """Return a new array (N, C, H, W); in float32 it lies channels last."""
-        return (order.empty_last if dtype == np.float32 else np.empty)(shape, dtype)
+        return (order.empty_last if dtype == np.float32 else order.empty)(shape, dtype)
 
     def like(self, x: Any, shape: tuple[int, ...] | None = None, dtype: Any = None) -> Any:
         """Return a new array that lies in memory as `x` does, by default also of its shape."""
-        make = order.empty_last if order.is_last(x) else np.empty
+        make = order.empty_last if order.is_last(x) else order.empty
         return make(tuple(x.shape) if shape is None else shape, dtype or x.dtype)
 
     def match(self, array: Any, x: Any) -> Any:

@@ -11,12 +11,23 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.table import Table
 from rich.text import Text
 
 from .device import DeviceError, get_device
+from .kernels.cpu import conv2d
+from .layers import Conv2d
 
-__all__ = ["cache_report", "clear_cache", "describe_device", "diagnose", "in_bytes", "render"]
+__all__ = [
+    "cache_report",
+    "clear_cache",
+    "describe_device",
+    "diagnose",
+    "explain_conv",
+    "in_bytes",
+    "render",
+]
 
 PACKAGES = ("numcnn", "numpy", "numba", "llvmlite")
 LAYERS = {
@@ -188,6 +199,42 @@ def describe_device(name: str) -> str:
     vectors = simd()
     width = f", {vectors['name']}" if vectors["name"] else ""
     return f"cpu, {threads} thread{'s' * (threads > 1)}{width}"
+
+
+# ---- convolution ------------------------------------------------------------------------------
+
+
+def explain_conv(sizes: tuple[int, ...] | None, *geometry: int) -> list[str]:
+    """Return which file computes a convolution, for each of its passes, and why.
+
+    Parameters
+    ----------
+    sizes : tuple of int
+        Batch, channels, height, width, filters, kernel size.
+    *geometry : int
+        Stride and padding, by default 1 and 0.
+
+    Raises
+    ------
+    ShapeError, TypeError, ValueError
+        If no such convolution exists.
+    """
+    if sizes is None:
+        raise ValueError("stride and padding belong to --conv N C H W K k, which is missing")
+    if len(geometry) > 2:
+        raise ValueError(f"behind --conv N C H W K k stand stride and padding, got {geometry}")
+    batch, channels, height, width, filters, kernel = sizes
+    stride, padding = (*geometry, *(1, 0)[len(geometry) :])
+    if batch < 1:
+        raise ValueError(f"a batch has at least 1 picture, got {batch}")
+    layer = Conv2d(channels, filters, kernel, stride, padding)
+    y = layer.output_shape((batch, channels, height, width))
+    weight = np.empty(layer.weight.shape, np.float32)
+    lines = [f"{layer!r} on {(batch, channels, height, width)} gives {y}"]
+    for operation in ("forward", "backward_input", "backward_weight"):
+        first, *reasons = conv2d.explain(operation, weight, y, stride, stride, 1, 1, 1)
+        lines += [f"{operation}: {first}", *(f"  {reason}" for reason in reasons)]
+    return lines
 
 
 # ---- kernel cache -----------------------------------------------------------------------------

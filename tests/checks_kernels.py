@@ -9,6 +9,9 @@ absolute values of the inputs. Where exp, log, tanh or sqrt take part, 4 units i
 are added for each; what M is then stands with the case.
 
 Outputs are filled with NaN (integers with -77) beforehand. Inputs must come out as they went in.
+
+Pictures may lie in either order (``kernels/order.py``): `both_orders` says in which, and `lay` puts
+the arrays of a call that way. What a kernel writes is compared by index, whatever the order.
 """
 
 from typing import NamedTuple
@@ -38,7 +41,15 @@ class Out(NamedTuple):
     dtype: type = None
 
     def fresh(self, dtype):
-        return np.full(self.shape, -77 if self.dtype else np.nan, self.dtype or dtype)
+        dtype = np.dtype(self.dtype or dtype)
+        return np.full(self.shape, np.nan if dtype.kind == "f" else -77, dtype)
+
+
+class LastOut(Out):
+    """An output whose channels lie last in memory."""
+
+    def fresh(self, dtype):
+        return channels_last(super().fresh(dtype))
 
 
 class InOut(NamedTuple):
@@ -48,6 +59,29 @@ class InOut(NamedTuple):
 
     def fresh(self, dtype):
         return self.values.astype(dtype)
+
+
+both_orders = pytest.mark.parametrize("order", ["planes", "last"])
+
+
+def channels_last(array):
+    """Return a copy of an array (N, C, ...) whose channels lie last in memory."""
+    return np.moveaxis(np.ascontiguousarray(np.moveaxis(array, 1, -1)), -1, 1)
+
+
+def lay(arguments, order):
+    """Return the arguments with every array (N, C, ...) in the order asked for."""
+    if order == "planes":
+        return arguments
+    laid = []
+    for argument in arguments:
+        if isinstance(argument, Out) and len(argument.shape) > 2:
+            laid.append(LastOut(*argument))
+        elif isinstance(argument, np.ndarray) and argument.ndim > 2:
+            laid.append(channels_last(argument))
+        else:
+            laid.append(argument)
+    return tuple(laid)
 
 
 def run(module, name, arguments, dtype):

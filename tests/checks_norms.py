@@ -93,7 +93,7 @@ def call(module, name, arguments, dtype):
     given, outputs, inputs = [], [], []
     for argument in arguments:
         if isinstance(argument, Out):
-            given.append(np.full(argument.shape, np.nan, argument.dtype or dtype))
+            given.append(argument.fresh(dtype))
             outputs.append(given[-1])
         elif isinstance(argument, Double | np.ndarray):
             double = isinstance(argument, Double)

@@ -4,6 +4,18 @@ import numba
 import pytest
 from numba.core import config
 
+from numcnn.kernels.cpu import _jit
+
+
+@pytest.fixture(autouse=True)
+def all_cores(request, monkeypatch):
+    """Have kernels' own tests run what is compiled for all cores, however small their arrays.
+
+    Everywhere else the sizes decide, as they do for users, and small arrays take one thread.
+    """
+    if request.path.stem.startswith("test_kernels"):
+        monkeypatch.setattr(_jit, "SMALL", 0)
+
 
 @pytest.fixture
 def one_thread():

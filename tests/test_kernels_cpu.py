@@ -14,6 +14,8 @@ from checks_kernels import (
     assert_near,
     assert_sum,
     both_dtypes,
+    both_orders,
+    lay,
     normal,
     repeatable,
     run,
@@ -250,6 +252,9 @@ POOLS = {
     "whole-picture": Pool((2, 2, 4, 3), (4, 3), (1, 1)),
     "batch-17": Pool((17, 1, 4, 4), (2, 2), (2, 2)),
     "batch-0": Pool((0, 2, 4, 4), (2, 2), (2, 2)),
+    "a-vector-of-channels": Pool((1, 16, 4, 5), (2, 2), (2, 2)),
+    "vectors-and-a-rest": Pool((2, 37, 5, 4), (3, 2), (2, 1), (1, 1)),
+    "pixels-between-windows": Pool((2, 3, 8, 9), (2, 1), (3, 4), (1, 0)),
 }
 DILATED = {
     "dilated": Pool((2, 2, 7, 8), (2, 3), (1, 2), (0, 0), (3, 2)),
@@ -258,25 +263,26 @@ DILATED = {
 }
 
 
-def check_max_pool(pool, x, dtype):
+def check_max_pool(pool, x, dtype, order="planes"):
     shape = (*pool.shape[:2], *pool.out)
     numbers = (*pool.kernel, *pool.stride, *pool.pads, *pool.dilation)
-    assert_equal("max_pool2d_forward", (x, *numbers, Out(shape), Out(shape, np.int32)), dtype)
-    _, argmax = run(
-        reference, "max_pool2d_forward", (x, *numbers, Out(shape), Out(shape, np.int32)), dtype
-    )
+    arguments = lay((x, *numbers, Out(shape), Out(shape, np.int32)), order)
+    assert_equal("max_pool2d_forward", arguments, dtype)
+    _, argmax = run(reference, "max_pool2d_forward", arguments, dtype)
     dy = np.random.default_rng(5).integers(-8, 9, shape).astype(np.float32)
-    assert_equal("max_pool2d_backward_input", (dy, argmax, *numbers, Out(x.shape)), dtype)
+    arguments = lay((dy, argmax, *numbers, Out(x.shape)), order)
+    assert_equal("max_pool2d_backward_input", arguments, dtype)
 
 
 @both_dtypes
 @pytest.mark.parametrize("data", ["distinct", "ties"])
+@both_orders
 @pytest.mark.parametrize("pool", (POOLS | DILATED).values(), ids=POOLS | DILATED)
-def test_max_pool(pool, data, dtype):
+def test_max_pool(pool, order, data, dtype):
     x = normal(7, *pool.shape)
     if data == "ties":  # three values only, so that most windows have several largest pixels
         x = np.clip(np.rint(x), -1, 1)
-    check_max_pool(pool, x, dtype)
+    check_max_pool(pool, x, dtype, order)
 
 
 @both_dtypes
@@ -373,14 +379,17 @@ def test_max_pool_on_random_geometry(pool, seed):
 @pytest.mark.parametrize(
     ("count_include_pad", "divisor"), [(1, 0), (0, 0), (1, 7), (0, 7)], ids=str
 )
+@both_orders
 @pytest.mark.parametrize("pool", POOLS.values(), ids=POOLS)
-def test_avg_pool(pool, count_include_pad, divisor, dtype):
+def test_avg_pool(pool, order, count_include_pad, divisor, dtype):
     x, dy = normal(10, *pool.shape), normal(11, *pool.shape[:2], *pool.out)
     numbers = (*pool.kernel, *pool.stride, *pool.pads, count_include_pad, divisor)
     # terms: the pixels of a window, and one rounding for the division
     terms = pool.kernel[0] * pool.kernel[1] + 1
-    assert_sum(cpu, "avg_pool2d_forward", (x, *numbers, Out(dy.shape)), dtype, terms)
-    assert_sum(cpu, "avg_pool2d_backward_input", (dy, *numbers, Out(x.shape)), dtype, terms)
+    arguments = lay((x, *numbers, Out(dy.shape)), order)
+    assert_sum(cpu, "avg_pool2d_forward", arguments, dtype, terms)
+    arguments = lay((dy, *numbers, Out(x.shape)), order)
+    assert_sum(cpu, "avg_pool2d_backward_input", arguments, dtype, terms)
 
 
 def test_avg_pool_options_differ_where_they_should():
@@ -848,6 +857,11 @@ def threaded_cases():
         "avg_pool2d_backward_input",
         (dy, *numbers, 1, 0, Out(x.shape)),
     )
+    cases |= {
+        f"{name}, last": (op, lay(given, "last"))
+        for name, (op, given) in cases.items()
+        if "pool" in name
+    }
     x, weight, bias, dy = normal(4, 5, 700), normal(5, 7, 700), normal(6, 7), normal(7, 5, 7)
     cases["linear_forward"] = "linear_forward", (x, weight, bias, Out(dy.shape))
     cases["linear_backward_input"] = "linear_backward_input", (dy, weight, Out(x.shape))

@@ -4,7 +4,17 @@ import functools
 
 import numpy as np
 import pytest
-from checks_kernels import InOut, Out, assert_near, assert_sum, both_dtypes, normal, run
+from checks_kernels import (
+    InOut,
+    Out,
+    assert_near,
+    assert_sum,
+    both_dtypes,
+    both_orders,
+    lay,
+    normal,
+    run,
+)
 from checks_norms import BATCH, DOUBLE, GROUPS, ROWS, Double, bound, call, magnitudes
 
 from numcnn.kernels import cpu, reference
@@ -47,8 +57,9 @@ def numbers(kind, seed, *shape):
 
 kinds = pytest.mark.parametrize("kind", ["near", "far"])
 
-# (N, C, S): every size different, none a multiple of a vector, one number per row, one row
-BATCHES = [(4, 3, 7), (5, 6, 1), (7, 1, 3), (1, 2, 9), (17, 3, 2), (2, 5, 83)]
+# (N, C, S): every size different, none a multiple of a vector, one number per row, one row;
+# the last is summed up in several slices where channels lie last
+BATCHES = [(4, 3, 7), (5, 6, 1), (7, 1, 3), (1, 2, 9), (17, 3, 2), (2, 35, 29), (3, 2, 201)]
 batches = pytest.mark.parametrize("shape", BATCHES, ids=str)
 
 
@@ -71,20 +82,22 @@ def batch_sizes(kind, shape, dtype, given=None):
 
 
 @both_dtypes
+@both_orders
 @kinds
 @batches
-def test_batch_norm_forward(shape, kind, dtype):
+def test_batch_norm_forward(shape, kind, order, dtype):
     x, _, weight, bias = batch(kind, shape)
     outputs = (*statistics((shape[1],)), Out(shape))
     sizes = batch_sizes(kind, shape, dtype)
-    arguments = (x, weight, bias, EPS, *outputs)
+    arguments = lay((x, weight, bias, EPS, *outputs), order)
     compare_statistics("batch_norm_forward", arguments, dtype, x, BATCH, sizes["y"])
 
 
 @both_dtypes
+@both_orders
 @kinds
 @batches
-def test_batch_norm_backward(shape, kind, dtype):
+def test_batch_norm_backward(shape, kind, order, dtype):
     x, dy, weight, _ = batch(kind, shape)
     sizes = batch_sizes(kind, shape, dtype)
     count = shape[0] * shape[2]
@@ -92,31 +105,33 @@ def test_batch_norm_backward(shape, kind, dtype):
     sums = Out(weight.shape), Out(weight.shape)
     compare(
         "batch_norm_backward_input",
-        (dy, x, weight, *of_batch, *sums, Out(shape)),
+        lay((dy, x, weight, *of_batch, *sums, Out(shape)), order),
         dtype,
         count,
         [sizes["dweight"], sizes["dbias"], sizes["dx"]],
     )
-    arguments = (dy, x, *of_batch, sums[0])
+    arguments = lay((dy, x, *of_batch, sums[0]), order)
     compare("batch_norm_backward_weight", arguments, dtype, count, [sizes["dweight"]])
-    assert_sum(cpu, "batch_norm_backward_bias", (dy, sums[0]), dtype, count)
+    arguments = lay((dy, sums[0]), order)
+    assert_sum(cpu, "batch_norm_backward_bias", arguments, dtype, count)
 
 
 @both_dtypes
+@both_orders
 @kinds
 @batches
-def test_batch_norm_eval(shape, kind, dtype):
+def test_batch_norm_eval(shape, kind, order, dtype):
     """The running statistics are of the layer's dtype, and not those of the batch."""
     x, dy, weight, bias = batch(kind, shape)
     mean = numbers(kind, 5, shape[1])
     var = np.abs(normal(6, shape[1])) * np.float32(1e-4 if kind == "far" else 1)
     given = mean[:, None].astype(np.float64), var[:, None].astype(np.float64)
     sizes = batch_sizes(kind, shape, dtype, given)
-    arguments = (x, weight, bias, mean, var, EPS, Out(shape))
+    arguments = lay((x, weight, bias, mean, var, EPS, Out(shape)), order)
     compare("batch_norm_eval_forward", arguments, dtype, 1, [sizes["y"]])
-    arguments = (dy, weight, var, EPS, Out(shape))
+    arguments = lay((dy, weight, var, EPS, Out(shape)), order)
     compare("batch_norm_eval_backward_input", arguments, dtype, 1, [sizes["dx"]])
-    arguments = (dy, x, mean, var, EPS, Out(weight.shape))
+    arguments = lay((dy, x, mean, var, EPS, Out(weight.shape)), order)
     count = shape[0] * shape[2]
     compare("batch_norm_backward_weight", arguments, dtype, count, [sizes["dweight"]])
 
@@ -159,12 +174,13 @@ def test_batch_norm_update(momentum, dtype):
 
 
 @both_dtypes
+@both_orders
 @pytest.mark.parametrize("module", [reference, cpu], ids=["reference", "cpu"])
-def test_equal_numbers_become_the_bias(module, dtype):
+def test_equal_numbers_become_the_bias(module, order, dtype):
     """The mean of equal float32 numbers is exact, and so is every difference from it."""
     x = np.full((3, 2, 5), np.float32(0.1))
     weight, bias = normal(3, 2), normal(4, 2)
-    arguments = (x, weight, bias, EPS, *statistics((2,)), Out(x.shape))
+    arguments = lay((x, weight, bias, EPS, *statistics((2,)), Out(x.shape)), order)
     mean, var, y = call(module, "batch_norm_forward", arguments, dtype)
     assert (mean == np.float32(0.1)).all()
     assert (var == 0).all()
@@ -172,42 +188,45 @@ def test_equal_numbers_become_the_bias(module, dtype):
 
 
 @both_dtypes
+@pytest.mark.parametrize("channels", [1, 2])  # of one channel, the values lie together
 @pytest.mark.parametrize("module", [reference, cpu], ids=["reference", "cpu"])
-def test_huge_and_tiny_numbers(module, dtype):
+def test_huge_and_tiny_numbers(module, channels, dtype):
     """Squares of 1e25 overflow float32, cubes of 1 / 1e25 underflow it; 1e-20 is below eps."""
-    x, dy = normal(1, 4, 1, 5), normal(2, 4, 1, 5)
-    one, zero = np.ones(1, np.float32), np.zeros(1, np.float32)
+    x, dy = (np.repeat(normal(seed, 4, 1, 5), channels, axis=1) for seed in (1, 2))
+    one, zero = np.ones(channels, np.float32), np.zeros(channels, np.float32)
     found = []
     for scale in (1, 1e25):
         big = x * np.float32(scale)
-        arguments = (big, one, zero, 0.0, *statistics((1,)), Out(x.shape))
+        arguments = (big, one, zero, 0.0, *statistics((channels,)), Out(x.shape))
+        arguments = lay(arguments, "last")
         mean, var, y = call(module, "batch_norm_forward", arguments, dtype)
-        arguments = (dy, big, one, Double(mean), Double(var), 0.0, Out((1,)), Out((1,)))
-        *_, dx = call(module, "batch_norm_backward_input", (*arguments, Out(x.shape)), dtype)
+        sums = Out((channels,)), Out((channels,))
+        arguments = (dy, big, one, Double(mean), Double(var), 0.0, *sums, Out(x.shape))
+        *_, dx = call(module, "batch_norm_backward_input", lay(arguments, "last"), dtype)
         found.append((y, dx.astype(np.float64) * scale))
     limit = 64 * np.finfo(np.float32).eps  # 20 numbers of size 3, and the rounding of x * 1e25
     np.testing.assert_allclose(found[1][0], found[0][0], rtol=0, atol=limit)
     np.testing.assert_allclose(found[1][1], found[0][1], rtol=0, atol=limit)
     small = x * np.float32(1e-20)
-    arguments = (small, one, zero, EPS, *statistics((1,)), Out(x.shape))
+    arguments = (small, one, zero, EPS, *statistics((channels,)), Out(x.shape))
     *_, y = call(module, "batch_norm_forward", arguments, dtype)
     assert (np.abs(y) < 1e-16).all()
 
 
 @both_dtypes
+@both_orders
 @pytest.mark.parametrize("module", [reference, cpu], ids=["reference", "cpu"])
-def test_a_nan_stays_among_those_normalised_with_it(module, dtype):
+def test_a_nan_stays_among_those_normalised_with_it(module, order, dtype):
     x, dy, weight, bias = batch("near", (4, 3, 7))
     x[2, 1, 3] = np.nan
     arguments = (x, weight, bias, EPS, *statistics((3,)), Out(x.shape))
-    mean, var, y = call(module, "batch_norm_forward", arguments, dtype)
+    mean, var, y = call(module, "batch_norm_forward", lay(arguments, order), dtype)
     assert np.isnan(y).any(axis=(0, 2)).tolist() == [False, True, False]
     assert np.isnan(y[:, 1]).all()
     of_batch = (Double(mean), Double(var), EPS)
     outputs = Out((3,)), Out((3,)), Out(x.shape)
-    dweight, dbias, dx = call(
-        module, "batch_norm_backward_input", (dy, x, weight, *of_batch, *outputs), dtype
-    )
+    arguments = lay((dy, x, weight, *of_batch, *outputs), order)
+    dweight, dbias, dx = call(module, "batch_norm_backward_input", arguments, dtype)
     assert np.isnan(dweight).tolist() == [False, True, False]
     assert not np.isnan(dbias).any()
     assert np.isnan(dx).all(axis=(0, 2)).tolist() == [False, True, False]
@@ -393,4 +412,18 @@ def threaded_cases():
         "layer_norm_backward_weight": (dy, x, mean, var, EPS, Out((150,))),
         "layer_norm_backward_bias": (dy, Out((150,))),
     }
-    return {name: (name, arguments) for name, arguments in cases.items()}
+    found = {name: (name, arguments) for name, arguments in cases.items()}
+    x, dy = normal(1, 5, 7, 937), normal(2, 5, 7, 937)
+    weight, bias = normal(3, 7), normal(4, 7)
+    var = np.abs(normal(5, 7)) + 1
+    of_batch = (bias, var, EPS)
+    for name, arguments in {
+        "batch_norm_forward": (x, weight, bias, EPS, channel, channel, Out(x.shape)),
+        "batch_norm_backward_input": (dy, x, weight, *of_batch, channel, channel, Out(x.shape)),
+        "batch_norm_backward_weight": (dy, x, *of_batch, channel),
+        "batch_norm_backward_bias": (dy, channel),
+        "batch_norm_eval_forward": (x, weight, bias, *of_batch, Out(x.shape)),
+        "batch_norm_eval_backward_input": (dy, weight, var, EPS, Out(x.shape)),
+    }.items():
+        found[f"{name}, last"] = name, lay(arguments, "last")
+    return found

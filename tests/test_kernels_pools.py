@@ -5,7 +5,17 @@ Bounds: checks_kernels.py. What copies or only adds small whole numbers must agr
 
 import numpy as np
 import pytest
-from checks_kernels import Out, assert_equal, assert_near, assert_sum, both_dtypes, normal, run
+from checks_kernels import (
+    Out,
+    assert_equal,
+    assert_near,
+    assert_sum,
+    both_dtypes,
+    both_orders,
+    lay,
+    normal,
+    run,
+)
 
 from numcnn.kernels import cpu, reference
 
@@ -28,6 +38,7 @@ ADAPTIVE = {
     "one-pixel": ((1, 1, 1, 1), (2, 3)),
     "batch-17": ((17, 1, 4, 5), (3, 2)),
     "batch-0": ((0, 2, 4, 5), (3, 2)),
+    "vectors-and-a-rest": ((2, 37, 5, 4), (2, 3)),
 }
 adaptive = pytest.mark.parametrize(("shape", "out"), ADAPTIVE.values(), ids=ADAPTIVE)
 
@@ -50,16 +61,19 @@ def test_the_grid_of_adaptive_pooling_holds_what_it_promises():
 
 
 @both_dtypes
+@both_orders
 @adaptive
-def test_adaptive_avg_pool(shape, out, dtype):
+def test_adaptive_avg_pool(shape, out, order, dtype):
     x, dy = normal(1, *shape), normal(2, *shape[:2], *out)
     pixels = [-(-size // count) + 1 for size, count in zip(shape[2:], out, strict=True)]
     seen_by = [-(-count // size) + 1 for size, count in zip(shape[2:], out, strict=True)]
     # terms: those of the sum, and one rounding for the division
     terms = pixels[0] * pixels[1] + 1
-    assert_sum(cpu, "adaptive_avg_pool2d_forward", (x, Out(dy.shape)), dtype, terms)
+    arguments = lay((x, Out(dy.shape)), order)
+    assert_sum(cpu, "adaptive_avg_pool2d_forward", arguments, dtype, terms)
     terms = seen_by[0] * seen_by[1] + 1
-    assert_sum(cpu, "adaptive_avg_pool2d_backward_input", (dy, Out(shape)), dtype, terms)
+    arguments = lay((dy, Out(shape)), order)
+    assert_sum(cpu, "adaptive_avg_pool2d_backward_input", arguments, dtype, terms)
 
 
 def test_adaptive_windows_are_those_of_the_formula():
@@ -79,21 +93,24 @@ def test_adaptive_windows_are_those_of_the_formula():
             np.testing.assert_array_equal(y.ravel(), np.array(largest, np.float64))
 
 
-def check_adaptive_max(x, out, dtype, index=np.int32):
+def check_adaptive_max(x, out, dtype, index=np.int32, order="planes"):
     shape = (*x.shape[:2], *out)
-    arguments = (x, Out(shape), Out(shape, index))
+    arguments = lay((x, Out(shape), Out(shape, index)), order)
     assert_equal("adaptive_max_pool2d_forward", arguments, dtype)
     _, argmax = run(reference, "adaptive_max_pool2d_forward", arguments, dtype)
     dy = whole(4, *shape)
-    assert_equal("adaptive_max_pool2d_backward_input", (dy, argmax, Out(x.shape)), dtype)
+    arguments = lay((dy, argmax, Out(x.shape)), order)
+    assert_equal("adaptive_max_pool2d_backward_input", arguments, dtype)
 
 
 @both_dtypes
+@both_orders
 @pytest.mark.parametrize("data", ["distinct", "ties"])
 @adaptive
-def test_adaptive_max_pool(shape, out, data, dtype):
+def test_adaptive_max_pool(shape, out, data, order, dtype):
     x = normal(5, *shape)
-    check_adaptive_max(np.clip(np.rint(x), -1, 1) if data == "ties" else x, out, dtype)
+    x = np.clip(np.rint(x), -1, 1) if data == "ties" else x
+    check_adaptive_max(x, out, dtype, order=order)
 
 
 @both_dtypes

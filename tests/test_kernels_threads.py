@@ -14,6 +14,7 @@ from checks_kernels import run
 from numba.core import config
 
 from numcnn.kernels import cpu
+from numcnn.kernels.cpu import _jit
 
 # the files that hold cases
 FAMILIES = sorted(
@@ -50,10 +51,44 @@ def test_the_number_of_threads_changes_no_bit(case, threads):
         assert found[0] == found[1] == found[2]
 
 
+@pytest.mark.parametrize("case", THREADED)
+def test_what_small_arrays_are_given_to_computes_the_same(case, monkeypatch):
+    # Compiled for one thread and for all, a kernel may add up in another order: sums of at most
+    # some hundred numbers, 1e-12 is a hundred times what that can change.
+    function, arguments = THREADED[case]
+    found = []
+    for small in (0, 2**62):
+        monkeypatch.setattr(_jit, "SMALL", small)
+        found.append(run(cpu, function, arguments, np.float64))
+    for many, one in zip(*found, strict=True):
+        scale = np.abs(many[np.isfinite(many)]).max(initial=1.0)
+        np.testing.assert_allclose(one, many, rtol=0, atol=1e-12 * scale)
+
+
+def test_sizes_alone_decide_whether_all_cores_work(threads, monkeypatch):
+    monkeypatch.setattr(_jit, "SMALL", 9)
+    compiled = []
+
+    @_jit.kernel
+    def double(x, factor, y):
+        for i in _jit.prange(x.size):
+            y[i] = factor * x[i]
+
+    for count in (1, 2):
+        threads(count)
+        for numbers in (4, 5):
+            y = np.full(numbers, np.nan)
+            double(np.arange(float(numbers)), 2.0, y)
+            assert (y == 2 * np.arange(numbers)).all()
+            compiled.append((len(double.for_one.signatures), len(double.for_all.signatures)))
+    assert compiled == [(1, 0), (1, 1), (1, 1), (1, 1)]
+
+
 TWO_CALLERS = """
 import threading
 import numpy as np
 from numcnn.kernels import cpu
+from numcnn.kernels.cpu import _jit
 
 a = np.arange(20_000.0)
 wrong = []

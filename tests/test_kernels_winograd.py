@@ -1,7 +1,7 @@
 """Winograd's convolution against the loops, within the rounding that its matrices allow.
 
-Its sums run over turned numbers, so the bound is that of the turned sums: the same three steps
-with the absolute values of every matrix and every number.
+Its sums run over turned numbers, so the bound is that of the turned sums (`error_bounds`): the
+same three steps with the absolute values of every matrix and every number.
 """
 
 import numpy as np
@@ -9,17 +9,8 @@ import pytest
 from numba.core import config
 
 from numcnn import Conv2d
-from numcnn.kernels.cpu import conv2d, conv2d_direct, conv2d_loops, conv2d_winograd
-
-G = np.abs(conv2d_winograd.G)
-POINTS = [0, conv2d_winograd.P, -conv2d_winograd.P, conv2d_winograd.Q, -conv2d_winograd.Q]
-INPUT = np.zeros((6, 6))  # |Bᵀ|: the coefficients of the polynomials that are 0 at the others
-for row, point in enumerate(POINTS):
-    INPUT[row, :5] = np.abs(np.poly([other for other in POINTS if other != point]))[::-1]
-INPUT[5] = np.abs(np.poly(POINTS))[::-1]
-OUTPUT = np.abs(np.vander(POINTS, 4, increasing=True).T)  # |Aᵀ|: the points' powers
-OUTPUT = np.column_stack([OUTPUT, [0, 0, 0, 1]])
-STEPS = 40  # roundings of one number outside the sums: two axes, two turns, at most 8 each
+from numcnn.error_bounds import conv2d_bound, conv2d_exact
+from numcnn.kernels.cpu import conv2d, conv2d_direct, conv2d_winograd
 
 pytestmark = pytest.mark.skipif(
     bool(config.DISABLE_JIT), reason="vector registers exist in compiled code only"
@@ -37,40 +28,13 @@ SHAPES = {
 }
 
 
-def tiles(x, pad, reach, out):
-    """Return |x| cut into tiles of `reach`, 4 apart: (N, TH, TW, C, reach, reach)."""
-    down, across = (-(-size // 4) * 4 + reach for size in out)
-    framed = np.zeros((*x.shape[:2], max(down, x.shape[2] + pad[0]), across + x.shape[3] + pad[1]))
-    framed[:, :, pad[0] : pad[0] + x.shape[2], pad[1] : pad[1] + x.shape[3]] = np.abs(x)
-    windows = np.lib.stride_tricks.sliding_window_view(framed, (reach, reach), (2, 3))
-    return windows[:, :, : out[0] : 4, : out[1] : 4].transpose(0, 2, 3, 1, 4, 5)
-
-
-def forward_size(x, weight, pad, out):
-    """Return the sum of the absolute values that meet in each output."""
-    turned = INPUT @ tiles(x, pad, 6, out) @ INPUT.T
-    factors = G @ np.abs(weight) @ G.T
-    y = OUTPUT @ np.einsum("nabcij,kcij->nabkij", turned, factors) @ OUTPUT.T
-    n, th, tw, k = y.shape[:4]
-    return y.transpose(0, 3, 1, 4, 2, 5).reshape(n, k, th * 4, tw * 4)[:, :, : out[0], : out[1]]
-
-
-def weight_size(x, dy, pad):
-    """Return the sum of the absolute values that meet in each weight's gradient."""
-    out = dy.shape[2:]
-    turned = INPUT @ tiles(x, pad, 6, out) @ INPUT.T
-    gradient = OUTPUT.T @ tiles(dy, (0, 0), 4, out) @ OUTPUT
-    return G.T @ np.einsum("nabcij,nabkij->kcij", turned, gradient) @ G
-
-
-def compare(name, arguments, geometry, shape, size, terms):
-    expected = np.full(shape, np.nan)
-    wide = [array.astype(np.float64) for array in arguments]
-    getattr(conv2d_loops, name)(*wide, *geometry, expected)
+def compare(operation, arguments, geometry, shape):
+    expected = conv2d_exact(operation, arguments, geometry, shape)
+    bound = conv2d_bound("winograd", operation, arguments, geometry, shape)
     actual = np.full(shape, np.nan, np.float32)
-    getattr(conv2d_winograd, name)(*arguments, *geometry, actual)
-    bound = (terms + STEPS) * np.finfo(np.float32).eps * size
-    assert (np.abs(actual - expected) <= bound).all(), name
+    getattr(conv2d_winograd, f"conv2d_{operation}")(*arguments, *geometry, actual)
+    assert bound.shape == shape
+    assert (np.abs(actual - expected) <= bound).all(), operation
 
 
 @pytest.mark.parametrize(
@@ -86,18 +50,9 @@ def test_winograd_is_the_convolution_of_the_loops(batch, channels, filters, size
     geometry = (1, 1, *pad, 1, 1, 1)
     assert conv2d_winograd.serves(weight, 1, 1, 1, 1, 1)
 
-    sums = forward_size(x, weight, pad, out) + np.abs(bias)[:, None, None]
-    compare("conv2d_forward", (x, weight, bias), geometry, dy.shape, sums, channels)
-
-    # where the padding is more than 2, the first outputs of all see nothing but padding
-    cut = dy[:, :, max(0, pad[0] - 2) :, max(0, pad[1] - 2) :]
-    turned = weight[:, :, ::-1, ::-1].transpose(1, 0, 2, 3)
-    sums = forward_size(cut, turned, (max(0, 2 - pad[0]), max(0, 2 - pad[1])), size)
-    compare("conv2d_backward_input", (dy, weight), geometry, x.shape, sums, filters)
-
-    places = batch * out[0] * out[1]
-    sums = weight_size(x, dy, pad)
-    compare("conv2d_backward_weight", (dy, x), geometry, weight.shape, sums, places)
+    compare("forward", (x, weight, bias), geometry, dy.shape)
+    compare("backward_input", (dy, weight), geometry, x.shape)
+    compare("backward_weight", (dy, x), geometry, weight.shape)
 
 
 def test_other_convolutions_are_passed_on():

@@ -7,84 +7,93 @@ from typing import Any
 import numpy as np
 import torch
 
-from numcnn.layers import Layer
-from numcnn.model import Sequential
-
 VERSION = torch.__version__
 
-
-def translate(layer: Layer) -> torch.nn.Module:
-    """Return torch's layer of the same name and arguments."""
-    name = type(layer).__name__
-    kind = getattr(torch.nn, name)
-    own: dict[str, Any] = vars(layer)
-    arguments = {
-        "Conv2d": [
-            "in_channels",
-            "out_channels",
-            "kernel_size",
-            "stride",
-            "padding",
-            "padding_mode",
-        ],
-        "Linear": ["in_features", "out_features"],
-        "MaxPool2d": ["kernel_size", "stride", "padding", "dilation", "ceil_mode"],
-        "AvgPool2d": ["kernel_size", "stride", "padding", "ceil_mode", "count_include_pad"],
-        "Dropout": ["p"],
-        "Dropout2d": ["p"],
-        "Flatten": ["start_dim", "end_dim"],
-    }.get(name, [])
-    values = {argument: own[argument] for argument in arguments}
-    if name == "Conv2d":
-        values |= {"dilation": own["dilation"], "groups": own["groups"]}
-    if name in ("Conv2d", "Linear"):
-        values["bias"] = own["bias"] is not None
-    return kind(**values)
+Net = dict[str, Any]
 
 
-class Trainer:
-    """The network `model` in PyTorch, trained by Adam on cross-entropy.
+class _Residual(torch.nn.Module):
+    def __init__(self, branch: torch.nn.Module, shortcut: torch.nn.Module) -> None:
+        super().__init__()
+        self.branch, self.shortcut = branch, shortcut
 
-    Parameters
-    ----------
-    model : numcnn.Sequential
-        Gives the layers and the weights.
-    lr : float
-    channels_last : bool
-        Ask for the memory layout that convolutions of some shapes prefer.
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.branch(x) + self.shortcut(x)
+
+
+def translate(layer: Net, state: dict[str, np.ndarray], named: dict[str, Any]) -> torch.nn.Module:
+    """Return torch's layer of the same name and arguments, with its weights.
+
+    Its parameters are added to `named`, by the names that numcnn gives them.
     """
+    if layer["kind"] == "Sequential":
+        inner = (translate(child, state, named) for child in layer["layers"])
+        return torch.nn.Sequential(*inner)
+    if layer["kind"] == "Residual":
+        branch = translate(layer["branch"], state, named)
+        short = layer["shortcut"]
+        if short is None:
+            return _Residual(branch, torch.nn.Identity())
+        return _Residual(branch, translate(short, state, named))
+    arguments = {name: value for name, value in layer.items() if name not in ("kind", "key")}
+    module = getattr(torch.nn, layer["kind"])(**arguments)
+    own = {name: torch.from_numpy(state[layer["key"] + name]) for name in module.state_dict()}
+    module.load_state_dict(own)
+    named.update({layer["key"] + name: value for name, value in module.named_parameters()})
+    return module
 
-    def __init__(self, model: Sequential, lr: float, channels_last: bool = False) -> None:
-        self.layout = torch.channels_last if channels_last else torch.contiguous_format
-        self.net = torch.nn.Sequential(*(translate(layer) for layer in model))
-        weights = {name: torch.from_numpy(value) for name, value in model.state_dict().items()}
-        self.net.load_state_dict(weights)
+
+class _Side:
+    def __init__(self, network: Net, shape: tuple[int, ...], channels_last: bool = False) -> None:
+        self.layout = torch.contiguous_format
+        if channels_last and len(shape) == 4:
+            self.layout = torch.channels_last
+        self.named: dict[str, torch.nn.Parameter] = {}
+        self.net = translate(network["layers"], network["state"], self.named)
         self.net.to(memory_format=self.layout)
+
+    def _pictures(self, x: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(x).contiguous(memory_format=self.layout)
+
+
+class Inference(_Side):
+    """The network in evaluation; `channels_last` asks for that order in memory."""
+
+    def run(self, x: np.ndarray) -> np.ndarray:
+        """Return the outputs."""
+        self.net.eval()
+        with torch.inference_mode():
+            return self.net(self._pictures(x)).numpy()
+
+
+class Training(_Side):
+    """The network in training by Adam on cross-entropy."""
+
+    def __init__(self, network: Net, shape: tuple[int, ...], lr: float, **options: bool) -> None:
+        super().__init__(network, shape, **options)
         self.loss = torch.nn.CrossEntropyLoss()
         self.optimizer = torch.optim.Adam(self.net.parameters(), lr=lr)
+        self.net.train()
 
-    def _batch(self, x: np.ndarray, y: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-        return torch.from_numpy(x).contiguous(memory_format=self.layout), torch.from_numpy(y)
-
-    def loss_and_gradients(
-        self, x: np.ndarray, y: np.ndarray
-    ) -> tuple[float, dict[str, np.ndarray]]:
-        """Return loss and gradients with dropout off; nothing is learned."""
-        self.net.eval()
-        self.optimizer.zero_grad()
-        images, labels = self._batch(x, y)
-        value = self.loss(self.net(images), labels)
+    def results(self, x: np.ndarray, y: np.ndarray) -> dict[str, np.ndarray]:
+        """Return loss, outputs and gradients by name, dropout being off; nothing is learned."""
+        for module in self.net.modules():
+            module.training = "Dropout" not in type(module).__name__
+        scores = self.net(self._pictures(x))
+        value = self.loss(scores, torch.from_numpy(y))
         value.backward()
-        grads = {n: p.grad.numpy().copy() for n, p in self.net.named_parameters()}
+        found = {"output": scores.detach().numpy().copy(), "loss": value.detach().numpy().copy()}
+        for name, parameter in self.named.items():
+            assert parameter.grad is not None
+            found[name] = np.array(parameter.grad.numpy())
         self.optimizer.zero_grad()
-        return value.item(), grads
+        self.net.train()
+        return found
 
     def step(self, x: np.ndarray, y: np.ndarray) -> float:
         """Train on one batch; return its loss."""
-        self.net.train()
         self.optimizer.zero_grad()
-        images, labels = self._batch(x, y)
-        value = self.loss(self.net(images), labels)
+        value = self.loss(self.net(self._pictures(x)), torch.from_numpy(y))
         value.backward()
         self.optimizer.step()
         return value.item()

@@ -17,6 +17,7 @@ from .batch_norm import (
 from .batch_norm_eval import batch_norm_eval_backward_input, batch_norm_eval_forward
 from .bce import bce_backward_input, bce_forward
 from .bce_with_logits import bce_with_logits_backward_input, bce_with_logits_forward
+from .bernoulli import bernoulli_forward
 from .bias2d import bias2d_forward
 from .concat import concat_backward_input, concat_forward
 from .conv2d import (
@@ -24,6 +25,12 @@ from .conv2d import (
     conv2d_backward_input,
     conv2d_backward_weight,
     conv2d_forward,
+)
+from .conv_relu2d import (
+    conv_relu2d_backward_bias,
+    conv_relu2d_backward_input,
+    conv_relu2d_backward_weight,
+    conv_relu2d_forward,
 )
 from .dropout import dropout_backward_input, dropout_forward
 from .elu import elu_backward_input, elu_forward
@@ -121,6 +128,7 @@ __all__ = [
     "bce_forward",
     "bce_with_logits_backward_input",
     "bce_with_logits_forward",
+    "bernoulli_forward",
     "bias2d_forward",
     "concat_backward_input",
     "concat_forward",
@@ -128,6 +136,10 @@ __all__ = [
     "conv2d_backward_input",
     "conv2d_backward_weight",
     "conv2d_forward",
+    "conv_relu2d_backward_bias",
+    "conv_relu2d_backward_input",
+    "conv_relu2d_backward_weight",
+    "conv_relu2d_forward",
     "dropout_backward_input",
     "dropout_forward",
     "elu_backward_input",

@@ -26,8 +26,11 @@ import numba
 from numba.core import config
 from numba.core.caching import NullCache
 from numba.core.compiler import CompileResult
+from numba.core.runtime import rtsys
 from numba.core.serialize import dumps
 from platformdirs import user_cache_dir
+
+from ._compiler import LateContext
 
 SETTINGS = (
     "OPT",
@@ -109,8 +112,10 @@ class KernelCache(NullCache):
             blob = self._path(sig, target_context).read_bytes()
             if hashlib.sha256(blob[32:]).digest() != blob[:32]:
                 return None
-            target_context.refresh()
-            return CompileResult._rebuild(target_context, *pickle.loads(blob[32:]))
+            # enough to run: what the compiler must know of Python and NumPy takes longer to read
+            rtsys.initialize(target_context)
+            context = LateContext.from_numba(target_context)
+            return CompileResult._rebuild(context, *pickle.loads(blob[32:]))
         except Exception:  # a cache may only ever cost time: whatever fails here is a miss
             return None
 

@@ -7,7 +7,7 @@ Blocks of 4 columns of as many rows as a vector has lanes are turned in register
 import numpy as np
 from numba.core import config
 
-from ..order import is_last
+from ..order import empty, is_last
 from . import _simd
 from ._jit import kernel, prange
 
@@ -52,7 +52,7 @@ def as_last(x):
     if last.flags.c_contiguous:
         return last
     n, c, h, w = x.shape
-    turned = np.empty((n, h, w, c), x.dtype)
+    turned = empty((n, h, w, c), x.dtype)
     _copy_turned(np.ascontiguousarray(x).reshape(n, c, h * w), turned.reshape(n, h * w, c))
     return turned
 
@@ -62,7 +62,7 @@ def as_planes(x):
     if not is_last(x):
         return np.ascontiguousarray(x)
     n, c, h, w = x.shape
-    turned = np.empty((n, c, h, w), x.dtype)
+    turned = empty((n, c, h, w), x.dtype)
     _copy_turned(x.transpose(0, 2, 3, 1).reshape(n, h * w, c), turned.reshape(n, c, h * w))
     return turned
 
@@ -70,7 +70,7 @@ def as_planes(x):
 def room_last(y):
     """Return room (N, H, W, C) for the output y: its own memory, or new; then call `put_last`."""
     last = y.transpose(0, 2, 3, 1)
-    return last if last.flags.c_contiguous else np.empty(last.shape, y.dtype)
+    return last if last.flags.c_contiguous else empty(last.shape, y.dtype)
 
 
 def put_last(room, y):
@@ -82,7 +82,7 @@ def put_last(room, y):
 
 def room_planes(y):
     """Return room (N, C, H, W) for the output y: y itself, or new; then call `put_planes`."""
-    return np.empty(y.shape, y.dtype) if is_last(y) else y
+    return empty(y.shape, y.dtype) if is_last(y) else y
 
 
 def put_planes(room, y):

@@ -21,15 +21,24 @@ def sum_channels(dy, total):
 
 
 @kernel
-def sum_rows(dy, parts):
-    """Write parts[i, c] = sum over the i-th share of the rows of dy; a thread owns shares."""
+def sum_rows(dy, on, masked, parts):
+    """Write parts[i, c] = sum over the i-th share of the rows of dy; a thread owns shares.
+
+    Where a mask is given, numbers count as 0 wherever `on` isn't positive.
+    """
     rows, channels = dy.shape
     shares = parts.shape[0]
+    zero = dy.dtype.type(0)
     for share in prange(shares):
         total = parts[share]
         for c in range(channels):
             total[c] = 0
         for r in range(share * rows // shares, (share + 1) * rows // shares):
             row = dy[r]
-            for c in range(channels):
-                total[c] += row[c]
+            shown = on[r]
+            if masked:
+                for c in range(channels):
+                    total[c] += zero if shown[c] <= zero else row[c]
+            else:
+                for c in range(channels):
+                    total[c] += row[c]

@@ -11,7 +11,10 @@ emptied by `store` or `add_sums`. The machine decides the sizes: 16 floats per v
 vectors with AVX-512 (24 of 32 registers hold sums), 8 floats and 4×3 with AVX (12 of 16), 4
 floats and 8×3 elsewhere (Arm has 32 registers, and computes 4 floats at once).
 
-Float32 only. The arrays are 1-D and contiguous; positions are in numbers, not bytes.
+Float32 only. Memory is a contiguous 1-D array, or a pointer to one (`pointer`); positions are in
+numbers, not bytes. Pieces that are called for every tile take pointers: an array counts who holds
+it, and counting at each call costs more than a small tile, most of all where two threads count
+the holders of one array.
 """
 
 from llvmlite import binding, ir
@@ -41,10 +44,12 @@ WIDTH = _vector_width()
 ROWS = 4 if WIDTH == 8 else 8
 COLUMNS = 3
 SPAN = COLUMNS * WIDTH
+LINE = 16  # numbers in a line of the cache
 
 _FLOAT = ir.FloatType()
 _VECTOR = ir.VectorType(_FLOAT, WIDTH)
 _INT = ir.IntType(32)
+_LONG = ir.IntType(64)
 
 
 class Tile(types.Type):
@@ -63,8 +68,9 @@ class _TileModel(models.PrimitiveModel):
 
 
 def _pointer(context, builder, array_type, array, position):
-    data = context.make_array(array_type)(context, builder, array).data
-    return builder.gep(data, [position])
+    if not isinstance(array_type, types.CPointer):
+        array = context.make_array(array_type)(context, builder, array).data
+    return builder.gep(array, [position])
 
 
 def _load(builder, pointer):
@@ -85,6 +91,39 @@ def _fma(builder):
 
 def _offset(builder, position, steps):
     return builder.add(position, position.type(steps))
+
+
+@intrinsic
+def pointer(typing, array, at):
+    """Return a pointer to array[at], to be used as long as something holds the array (`hold`)."""
+    kind = array if isinstance(array, types.CPointer) else types.CPointer(array.dtype)
+
+    def generate(context, builder, signature, args):
+        return _pointer(context, builder, signature.args[0], *args)
+
+    return kind(array, types.intp), generate
+
+
+@intrinsic
+def align(typing, start):
+    """Return the first address from pointer `start` on that begins a line of 64 bytes."""
+
+    def generate(context, builder, signature, args):
+        address = builder.ptrtoint(args[0], _LONG)
+        up = builder.and_(builder.add(address, _LONG(63)), _LONG(-64))
+        return builder.inttoptr(up, args[0].type)
+
+    return start(start), generate
+
+
+@intrinsic
+def hold(typing, array):
+    """Do nothing. An array made in a kernel lives until its last mention, and this is one."""
+
+    def generate(context, builder, signature, args):
+        return context.get_dummy_value()
+
+    return types.void(array), generate
 
 
 @intrinsic(prefer_literal=True)
@@ -309,6 +348,22 @@ def positive(typing, tile):
         return sums
 
     return tile(tile), generate
+
+
+@intrinsic
+def where_positive(typing, tile, on):
+    """Return the tile with 0 wherever the tile `on` isn't positive; a NaN in `on` lets pass."""
+
+    def generate(context, builder, signature, args):
+        sums, mask = args
+        zero = ir.Constant(_VECTOR, None)
+        for k in range(tile.rows * tile.columns):
+            off = builder.fcmp_ordered("<=", builder.extract_value(mask, k), zero)
+            value = builder.select(off, zero, builder.extract_value(sums, k))
+            sums = builder.insert_value(sums, value, k)
+        return sums
+
+    return tile(tile, on), generate
 
 
 @intrinsic

@@ -1,20 +1,19 @@
-"""Average pooling, the loops of ``reference/avg_pool2d.py`` on every core.
+"""Average pooling on every core: the windows of ``_windows.py``, the loops of ``_mean_windows.py``.
 
-A thread owns whole planes (n, c), in both directions: overlapping windows share pixels of one
-plane only. The tests for padding become the ends of the loops over ih and iw.
+A thread owns rows of outputs, or rows of dx, where each pixel gathers what windows send to it.
 
 Shapes and letters as in ``reference/avg_pool2d.py``; every output array is overwritten.
 """
 
-from ._jit import helper, kernel, prange
+import numpy as np
+
+from ._mean_windows import mean_backward_input, mean_forward
+from ._windows import sliding
 
 
-@helper
-def window_divisor(
-    oh,
-    ow,
-    height,
-    width,
+def _tables(
+    x,
+    y,
     kernel_h,
     kernel_w,
     stride_h,
@@ -24,21 +23,15 @@ def window_divisor(
     count_include_pad,
     divisor_override,
 ):
-    """Return how many pixels the window at (oh, ow) is divided by."""
+    """Return the tables of rows and columns; a mean divides by the product of two counts."""
+    rows = sliding(x.shape[2], kernel_h, stride_h, pad_top, 1, y.shape[2], count_include_pad)
+    columns = sliding(x.shape[3], kernel_w, stride_w, pad_left, 1, y.shape[3], count_include_pad)
     if divisor_override != 0:
-        return divisor_override
-    top = oh * stride_h - pad_top
-    left = ow * stride_w - pad_left
-    if count_include_pad:
-        return (min(top + kernel_h, height + pad_top) - top) * (
-            min(left + kernel_w, width + pad_left) - left
-        )
-    return (min(top + kernel_h, height) - max(top, 0)) * (
-        min(left + kernel_w, width) - max(left, 0)
-    )
+        rows = rows._replace(count=np.full(y.shape[2], divisor_override))
+        columns = columns._replace(count=np.ones(y.shape[3], np.int64))
+    return rows, columns
 
 
-@kernel
 def avg_pool2d_forward(
     x,
     kernel_h,
@@ -51,39 +44,12 @@ def avg_pool2d_forward(
     divisor_override,
     y,
 ):
-    """Write y; a thread owns planes (n, c)."""
-    height = x.shape[2]
-    width = x.shape[3]
-    for nc in prange(y.shape[0] * y.shape[1]):
-        n = nc // y.shape[1]
-        c = nc % y.shape[1]
-        for oh in range(y.shape[2]):
-            top = oh * stride_h - pad_top
-            for ow in range(y.shape[3]):
-                left = ow * stride_w - pad_left
-                total = x.dtype.type(0)
-                for ih in range(max(top, 0), min(top + kernel_h, height)):
-                    for iw in range(max(left, 0), min(left + kernel_w, width)):
-                        total += x[n, c, ih, iw]
-                y[n, c, oh, ow] = total / x.dtype.type(
-                    window_divisor(
-                        oh,
-                        ow,
-                        height,
-                        width,
-                        kernel_h,
-                        kernel_w,
-                        stride_h,
-                        stride_w,
-                        pad_top,
-                        pad_left,
-                        count_include_pad,
-                        divisor_override,
-                    )
-                )
+    """Write y; a thread owns rows of outputs."""
+    kernel, stride, pads = (kernel_h, kernel_w), (stride_h, stride_w), (pad_top, pad_left)
+    tables = _tables(x, y, *kernel, *stride, *pads, count_include_pad, divisor_override)
+    mean_forward(x, *tables, y)
 
 
-@kernel
 def avg_pool2d_backward_input(
     dy,
     kernel_h,
@@ -96,35 +62,7 @@ def avg_pool2d_backward_input(
     divisor_override,
     dx,
 ):
-    """Write dx; a thread owns planes (n, c) and scatters inside them."""
-    height = dx.shape[2]
-    width = dx.shape[3]
-    for nc in prange(dx.shape[0] * dx.shape[1]):
-        n = nc // dx.shape[1]
-        c = nc % dx.shape[1]
-        for ih in range(height):
-            for iw in range(width):
-                dx[n, c, ih, iw] = 0
-        for oh in range(dy.shape[2]):
-            top = oh * stride_h - pad_top
-            for ow in range(dy.shape[3]):
-                left = ow * stride_w - pad_left
-                share = dy[n, c, oh, ow] / dy.dtype.type(
-                    window_divisor(
-                        oh,
-                        ow,
-                        height,
-                        width,
-                        kernel_h,
-                        kernel_w,
-                        stride_h,
-                        stride_w,
-                        pad_top,
-                        pad_left,
-                        count_include_pad,
-                        divisor_override,
-                    )
-                )
-                for ih in range(max(top, 0), min(top + kernel_h, height)):
-                    for iw in range(max(left, 0), min(left + kernel_w, width)):
-                        dx[n, c, ih, iw] += share
+    """Write dx; a thread owns rows of it."""
+    kernel, stride, pads = (kernel_h, kernel_w), (stride_h, stride_w), (pad_top, pad_left)
+    tables = _tables(dx, dy, *kernel, *stride, *pads, count_include_pad, divisor_override)
+    mean_backward_input(dy, *tables, dx)

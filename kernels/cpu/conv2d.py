@@ -44,6 +44,29 @@ def choose(weight, y_shape, *geometry):
     return conv2d_winograd if pays and conv2d_winograd.serves(weight, *geometry) else conv2d_direct
 
 
+def explain(operation, weight, y_shape, *geometry):
+    """Return what `choose` takes and why, as lines of text; the first names the file.
+
+    operation is "forward", "backward_input" or "backward_weight"; the rule is one for all three.
+    """
+    chosen = choose(weight, y_shape, *geometry)
+    lines = [f"conv2d_{operation} of {chosen.__name__.rpartition('.')[2]}.py"]
+    if chosen is conv2d_loops:
+        return [*lines, "the tuned files serve compiled float32 alone"]
+    if not conv2d_winograd.serves(weight, *geometry):
+        return [*lines, "Winograd's algorithm serves 3×3, stride 1, dilation 1, one group alone"]
+    filters, channels = weight.shape[:2]
+    tiles = y_shape[0] * -(-y_shape[2] // 4) * -(-y_shape[3] // 4)
+    for name, number, least in (
+        ("channels on the narrower side", min(filters, channels), LEAST_CHANNELS),
+        ("channels in × channels out", filters * channels, LEAST_PAIRS),
+        ("tiles of 4×4 outputs", tiles, LEAST_TILES),
+    ):
+        verdict = "enough" if number >= least else "too few"
+        lines.append(f"{name}: {number:,}, {verdict} for Winograd, which pays from {least:,}")
+    return lines
+
+
 def conv2d_forward(
     x, weight, bias, stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups, y
 ):
@@ -77,5 +100,6 @@ def conv2d_backward_bias(dy, dbias):
     if not is_last(dy):
         return sum_channels(dy.reshape(n, co, oh * ow), dbias)
     parts = np.empty((max(1, n * oh * ow // PIXELS), co), dy.dtype)
-    sum_rows(dy.transpose(0, 2, 3, 1).reshape(-1, co), parts)
+    rows = dy.transpose(0, 2, 3, 1).reshape(-1, co)
+    sum_rows(rows, rows, False, parts)
     dbias[...] = parts.sum(axis=0)

@@ -25,104 +25,52 @@ import math
 import numpy as np
 from numba.core import config
 
+from ..order import empty
 from . import _simd, conv2d_loops
+from ._bands import ROWS, Bands, Phase, clear, copy, frame, taps_of
 from ._jit import helper, kernel, prange
 from ._order import as_last, put_last, room_last
 
 WIDTH = _simd.WIDTH
-ROWS = 6 if WIDTH == 8 else 12
+LINE = _simd.LINE
 SPAN = 2 * WIDTH
-FRAME = 1 << 17  # numbers of a band's frame, at most, where a band has more than one row
-TASKS = 16  # a batch of fewer pictures is cut into bands of rows
 SLICES = 8  # a number of its own, not that of the threads: sums must not depend on them
 PARTIALS = 1 << 22  # at most so many partial sums (16 MiB)
+FEW = 8  # blocks of a gradient for which dy is read as it lies
 CHUNK = 64  # pixels whose products are added while their numbers are in the fastest cache
 
 
-# ---- bands of pictures ---------------------------------------------------------------------------
-
-
-class Bands:
-    """How pictures are cut into bands of output rows, and where each output finds its numbers.
-
-    Parameters
-    ----------
-    pictures : int
-    source : (height, width, channels)
-        What is read.
-    out : (height, width)
-        Outputs of a picture.
-    step : (int, int)
-        Rows and columns of the source from one output to the next.
-    reach : (int, int)
-        Rows and columns of the source that one output sees.
-    corner : (int, int)
-        Where the first output's window begins; negative in the padding.
-    """
-
-    def __init__(self, pictures, source, out, step, reach, corner):
-        (height, width), channels = out, source[2]
-        self.columns = (width - 1) * step[1] + reach[1]
-        fits = max(1, (FRAME // (self.columns * channels) - reach[0]) // step[0] + 1)
-        wanted = -(-height * pictures // TASKS) if pictures else height
-        self.rows = max(1, min(height, fits, max(wanted, 1)))
-        self.number = -(-height // self.rows)
-        self.height = (self.rows - 1) * step[0] + reach[0]
-        self.top, self.left = corner
-        self.step = self.rows * step[0]
-        self.line = self.columns * channels
-        rows = np.arange(self.rows)[:, None] * (step[0] * self.line)
-        places = (rows + np.arange(width) * (step[1] * channels)).ravel()
-        # the last tile of a band may be short of pixels: it computes its last pixel several times
-        self.starts = np.full(_simd.round_up(places.size, ROWS), places[-1])
-        self.starts[: places.size] = places
-
-    def numbers(self):
-        """Return what the kernels need beside `starts`."""
-        return self.number, self.rows, self.height, self.columns, self.top, self.left, self.step
-
-
-@helper
-def _copy(source, on, masked, target):
-    """target[k] = source[k], or 0 where a mask is given and on[k] is not positive."""
-    if masked:
-        for k in range(target.size):
-            target[k] = np.float32(0) if on[k] <= 0 else source[k]
-    else:
-        for k in range(target.size):
-            target[k] = source[k]
-
-
-@helper
-def _clear(target):
-    for k in range(target.size):
-        target[k] = 0
-
-
-@helper
-def frame(source, on, masked, n, top, left, height, columns, framed):
-    """framed[i, j, c] = source[n, top + i, left + j, c], zeros where there is no such pixel."""
-    rows, width, channels = source.shape[1:]
-    flat = source.reshape(-1)
-    mask = on.reshape(-1)
-    line = columns * channels
-    begin = min(max(0, -left), columns)
-    end = max(begin, min(columns, width - left))
-    for i in range(height):
-        target = framed[i * line : (i + 1) * line]
-        ih = top + i
-        if ih < 0 or ih >= rows or begin == end:
-            _clear(target)
-            continue
-        _clear(target[: begin * channels])
-        first = ((n * rows + ih) * width + left + begin) * channels
-        last = first + (end - begin) * channels
-        inner = target[begin * channels : end * channels]
-        _copy(flat[first:last], mask[first:last], masked, inner)
-        _clear(target[end * channels :])
-
-
 # ---- forward, and the gradient of the input ---------------------------------------------------
+
+
+@kernel
+def _pack(weight, terms, step, groups, outputs, packed):
+    """Write the weights in the order in which they are needed, as vectors of output channels.
+
+    Term k of output channel co is weight[terms[k] + co * step]. Channels of a group are filled up
+    with zeros to whole vectors; blocks are SPAN wide, the last of a group perhaps WIDTH. A thread
+    owns vectors.
+    """
+    own = outputs // groups
+    padded = (own + WIDTH - 1) // WIDTH * WIDTH
+    for task in prange(groups * (padded // WIDTH)):
+        group = task // (padded // WIDTH)
+        co = task % (padded // WIDTH) * WIDTH
+        span = min(SPAN, padded - co // SPAN * SPAN)
+        to = (group * padded + co // SPAN * SPAN) * terms.size + co % SPAN
+        for k in range(terms.size):
+            for lane in range(min(WIDTH, own - co)):
+                at = terms[k] + (group * own + co + lane) * step
+                packed[to + k * span + lane] = weight[at]
+            for lane in range(min(WIDTH, own - co), WIDTH):
+                packed[to + k * span + lane] = 0
+
+
+def _packed(weight, terms, step, groups, outputs):
+    padded = _simd.round_up(outputs // groups, WIDTH)
+    packed = empty((groups * padded * terms.size,), np.float32)
+    _pack(weight.reshape(-1), terms, step, groups, outputs, packed)
+    return packed
 
 
 def _tile_of(columns):
@@ -130,24 +78,34 @@ def _tile_of(columns):
     span = columns * WIDTH
 
     @helper
-    def sum_taps(framed, starts, p, taps, run, shift, packed, at, bias, relu, y, to, step):
-        """y[i] = bias + sum over taps and run of framed[starts[p + i] + ...] * packed."""
+    def sum_taps(framed, starts, taps, count, run, packed, bias, relu, y, step):
+        """y[i] = bias + sum over taps and run of framed[starts[i] + ...] * packed."""
         tile = _simd.zeros(ROWS, columns)
-        for t in range(taps.size):
-            tap = taps[t] + shift
+        at = 0
+        for t in range(count):
+            tap = taps[t]
             for k in range(run):
-                tile = _simd.multiply_add_at(tile, framed, tap + k, starts, p, packed, at)
+                tile = _simd.multiply_add_at(tile, framed, tap + k, starts, 0, packed, at)
                 at += span
         tile = _simd.plus_row(tile, bias, 0)
         if relu:
             tile = _simd.positive(tile)
-        _simd.store(tile, y, to, step)
+        _simd.store(tile, y, 0, step)
 
     return sum_taps
 
 
 _two_vectors = _tile_of(2)
 _one_vector = _tile_of(1)
+
+
+@helper
+def _put_rows(sums, wide, places, count, whole, begin, y):
+    """y[places[i] + begin + j] = sums[i, j]: a tile that isn't whole, or whose pixels lie apart."""
+    for i in range(count):
+        target = _simd.pointer(y, places[i] + begin)
+        for j in range(whole):
+            target[j] = sums[i * wide + j]
 
 
 @kernel
@@ -161,62 +119,52 @@ def _gather(
     number, rows, height, columns, top, left, step = bands
     width, area, side_by_side = out
     filters = y.shape[3]
+    own = filters // groups
     padded = bias.size // groups
+    spans = (padded + SPAN - 1) // SPAN
+    sizes = source.shape[1], source.shape[2], source.shape[3]
     for task in prange(y.shape[0] * number):
         n = task // number
         band = task % number
-        framed = np.empty(height * columns * source.shape[3], np.float32)
-        frame(source, on, masked, n, top + band * step, left, height, columns, framed)
-        target = y[n].reshape(-1)
-        sums = np.empty(ROWS * SPAN, np.float32)
+        room = np.empty(height * columns * source.shape[3] + ROWS * SPAN + LINE, np.float32)
+        sums = _simd.align(_simd.pointer(room, 0))
+        framed = _simd.pointer(sums, ROWS * SPAN)
+        numbers, mask = _simd.pointer(source, 0), _simd.pointer(on, 0)
+        frame(numbers, mask, masked, sizes, n, top + band * step, left, height, columns, framed)
+        target = _simd.pointer(y, n * y.shape[1] * y.shape[2] * filters)
         first = band * rows * width
         pixels = min(rows * width, area - first)
-        for block in range(groups * ((padded + SPAN - 1) // SPAN)):
-            group = block // ((padded + SPAN - 1) // SPAN)
-            co = block % ((padded + SPAN - 1) // SPAN) * SPAN
+        for block in range(groups * spans):
+            group = block // spans
+            co = block % spans * SPAN
             wide = min(SPAN, padded - co)
-            whole = min(wide, filters // groups - co)
-            at = (group * padded + co) * taps.size * run
-            shift = group * (source.shape[3] // groups)
-            begin = group * (filters // groups) + co
+            whole = min(wide, own - co)
+            begin = group * own + co
+            window = _simd.pointer(framed, group * (source.shape[3] // groups))
+            factors = _simd.pointer(packed, (group * padded + co) * taps.size * run)
+            shift = _simd.pointer(bias, group * padded + co)
+            offsets = _simd.pointer(taps, 0)
             for p in range(0, pixels, ROWS):
                 direct = side_by_side and whole == wide and p + ROWS <= pixels
-                room = target if direct else sums
-                to = places[first + p] + begin if direct else 0
+                places_ = _simd.pointer(places, first + p)
+                starts_ = _simd.pointer(starts, p)
+                to = _simd.pointer(target, places_[0] + begin) if direct else sums
                 line = filters if direct else wide
-                own = bias[group * padded + co :]
                 if wide > WIDTH:
                     _two_vectors(
-                        framed, starts, p, taps, run, shift, packed, at, own, relu, room, to, line
+                        window, starts_, offsets, taps.size, run, factors, shift, relu, to, line
                     )
                 else:
                     _one_vector(
-                        framed, starts, p, taps, run, shift, packed, at, own, relu, room, to, line
+                        window, starts_, offsets, taps.size, run, factors, shift, relu, to, line
                     )
                 if not direct:
-                    for i in range(min(ROWS, pixels - p)):
-                        to = places[first + p + i] + begin
-                        for j in range(whole):
-                            target[to + j] = sums[i * wide + j]
-
-
-def _pack(factors):
-    """Return factors (groups, terms, outputs), side by side what a block of outputs needs.
-
-    Outputs are filled up with zeros to whole vectors; a block has two vectors, the last of a
-    group perhaps one.
-    """
-    groups, terms, outputs = factors.shape
-    padded = np.zeros((groups, terms, _simd.round_up(outputs, WIDTH)), np.float32)
-    padded[:, :, :outputs] = factors
-    wide = padded.shape[2] // SPAN * SPAN
-    blocks = padded[:, :, :wide].reshape(groups, terms, -1, SPAN).transpose(0, 2, 1, 3)
-    parts = [blocks.reshape(groups, -1), padded[:, :, wide:].reshape(groups, -1)]
-    return np.concatenate(parts, axis=1).reshape(-1)
+                    _put_rows(sums, wide, places_, min(ROWS, pixels - p), whole, begin, target)
+        _simd.hold(room)
 
 
 def _pad_bias(bias, groups):
-    """Return bias with zeros where `_pack` filled up."""
+    """Return bias with zeros where `_pack` fills up."""
     padded = np.zeros((groups, _simd.round_up(bias.size // groups, WIDTH)), np.float32)
     padded[:, : bias.size // groups] = bias.reshape(groups, -1)
     return padded.reshape(-1)
@@ -230,39 +178,22 @@ def convolve(x, on, weight, bias, relu, geometry, y):
     """
     stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups = geometry
     filters, channels, kernel_h, kernel_w = weight.shape
-    source = as_last(x)
+    source, room = as_last(x), room_last(y)
     reach = (kernel_h - 1) * dilation_h + 1, (kernel_w - 1) * dilation_w + 1
-    bands = Bands(
-        x.shape[0],
-        source.shape[1:],
-        y.shape[2:],
-        (stride_h, stride_w),
-        reach,
-        (-pad_top, -pad_left),
-    )
-    taps, run = _taps(kernel_h, kernel_w, dilation_h, dilation_w, bands, source.shape[3], groups)
-    grouped = weight.reshape(groups, filters // groups, channels, -1)
-    factors = grouped.transpose(0, 3, 2, 1).reshape(groups, -1, filters // groups)
-    room = room_last(y)
+    step, corner = (stride_h, stride_w), (-pad_top, -pad_left)
+    bands = Bands(x.shape[0], source.shape[1:], y.shape[2:], step, reach, corner)
+    taps, run = taps_of(kernel_h, kernel_w, dilation_h, dilation_w, bands, source.shape[3], groups)
+    # the terms of a sum run over kh, kw and ci; the weights lie in the order co, ci, kh, kw
+    inner = np.arange(kernel_h * kernel_w)[:, None] + np.arange(channels) * kernel_h * kernel_w
+    packed = _packed(weight, inner.ravel(), channels * kernel_h * kernel_w, groups, filters)
     area = y.shape[2] * y.shape[3]
-    places = np.arange(area) * filters
     out = y.shape[3], area, True
     masked = on is not None
-    mask = as_last(on) if masked else source
-    shares = _pack(factors), _pad_bias(bias, groups), relu, groups
-    _gather(
-        source, mask, masked, bands.numbers(), out, bands.starts, places, taps, run, *shares, room
-    )
+    mask = (as_last(on) if masked else source).reshape(-1)
+    tables = bands.starts, np.arange(area) * filters, taps, run
+    shares = packed, _pad_bias(bias, groups), relu, groups
+    _gather(source, mask, masked, bands.numbers(), out, *tables, *shares, room)
     put_last(room, y)
-
-
-def _taps(kernel_h, kernel_w, dilation_h, dilation_w, bands, channels, groups):
-    """Return where the taps begin in a window, and how many numbers lie side by side from there."""
-    rows = np.arange(kernel_h) * (dilation_h * bands.line)
-    if groups == 1 and dilation_w == 1:
-        return rows, kernel_w * channels
-    columns = np.arange(kernel_w) * (dilation_w * channels)
-    return (rows[:, None] + columns).ravel(), channels // groups
 
 
 def conv2d_forward(
@@ -281,69 +212,56 @@ def conv2d_backward_input(
     input_gradient(dy, None, weight, geometry, dx)
 
 
-class _Phase:
-    """The taps of one axis that reach the pixels r with (r + pad) % stride == phase.
-
-    Such a pixel is ``first + u * stride``; tap k meets output ``u + corner - shifts[k]``.
-    """
-
-    def __init__(self, phase, size, taps, stride, pad, dilation):
-        self.first = (phase - pad) % stride
-        self.count = max(0, -(-(size - self.first) // stride))
-        steps = np.arange(taps) * dilation
-        self.taps = np.flatnonzero(steps % stride == phase)
-        shifts = (steps[self.taps] - phase) // stride
-        self.reach = int(shifts.max()) + 1 if shifts.size else 1
-        self.shifts = self.reach - 1 - shifts
-        self.corner = (self.first + pad - phase) // stride - (self.reach - 1)
-
-
 def input_gradient(dy, on, weight, geometry, dx):
     """Write dx from dy, which counts as 0 wherever `on`, if given, isn't positive."""
     stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups = geometry
     filters, channels, kernel_h, kernel_w = weight.shape
     source, room = as_last(dy), room_last(dx)
     masked = on is not None
-    mask = as_last(on) if masked else source
-    grouped = weight.reshape(groups, filters // groups, *weight.shape[1:])
+    mask = (as_last(on) if masked else source).reshape(-1)
     bias = np.zeros(groups * _simd.round_up(channels, WIDTH), np.float32)
-    width = dx.shape[3]
+    area = kernel_h * kernel_w
     for phase in range(stride_h * stride_w):
-        down = _Phase(phase // stride_w, dx.shape[2], kernel_h, stride_h, pad_top, dilation_h)
-        right = _Phase(phase % stride_w, width, kernel_w, stride_w, pad_left, dilation_w)
+        down = Phase(phase // stride_w, dx.shape[2], kernel_h, stride_h, pad_top, dilation_h)
+        right = Phase(phase % stride_w, dx.shape[3], kernel_w, stride_w, pad_left, dilation_w)
         if not down.taps.size * right.taps.size:  # no window looks at these pixels
             room[:, down.first :: stride_h, right.first :: stride_w] = 0
             continue
         if not down.count * right.count:
             continue
-        size = down.count, right.count
-        reach = down.reach, right.reach
+        size, reach = (down.count, right.count), (down.reach, right.reach)
         corner = down.corner, right.corner
         bands = Bands(dy.shape[0], source.shape[1:], size, (1, 1), reach, corner)
-        pixels = (down.first + np.arange(down.count) * stride_h)[:, None] * width
-        places = ((pixels + right.first + np.arange(right.count) * stride_w) * dx.shape[1]).ravel()
-        line = down.shifts[:, None] * bands.line
-        taps = (line + right.shifts * source.shape[3]).ravel()
-        chosen = grouped[:, :, :, down.taps][:, :, :, :, right.taps]
-        # (group, co, ci, kh, kw) -> (group, terms (kh, kw, co), ci)
-        factors = chosen.transpose(0, 3, 4, 1, 2).reshape(groups, -1, channels)
+        rows = down.first + np.arange(down.count) * stride_h
+        columns = right.first + np.arange(right.count) * stride_w
+        places = ((rows[:, None] * dx.shape[3] + columns) * dx.shape[1]).ravel()
+        # taps in the order of what they read, so that those of one row may lie side by side
+        order = np.argsort(right.shifts)
+        side_by_side = groups == 1 and dilation_w == 1
+        columns = right.shifts[order][:1] if side_by_side else right.shifts[order]
+        taps = (down.shifts[:, None] * bands.line + columns * source.shape[3]).ravel()
+        run = filters // groups * (right.taps.size if side_by_side else 1)
+        # the terms of a sum run over kh, kw and co
+        chosen = (down.taps[:, None] * kernel_w + right.taps[order]).ravel()
+        terms = (chosen[:, None] + np.arange(filters // groups) * channels * area).ravel()
+        packed = _packed_turned(weight, terms, groups)
         out = right.count, places.size, stride_h * stride_w == 1
-        run = filters // groups
-        shares = _pack(factors), bias, False, groups
-        _gather(
-            source,
-            mask,
-            masked,
-            bands.numbers(),
-            out,
-            bands.starts,
-            places,
-            taps,
-            run,
-            *shares,
-            room,
-        )
+        tables = bands.starts, places, taps, run
+        shares = packed, bias, False, groups
+        _gather(source, mask, masked, bands.numbers(), out, *tables, *shares, room)
     put_last(room, dx)
+
+
+def _packed_turned(weight, terms, groups):
+    """Return the weights packed for the gradient of the input: outputs are the ci."""
+    filters, channels, kernel_h, kernel_w = weight.shape
+    area = kernel_h * kernel_w
+    size = _simd.round_up(channels, WIDTH) * terms.size
+    packed = empty((groups, size), np.float32)
+    for group in range(groups):
+        first = group * (filters // groups) * channels * area
+        _pack(weight.reshape(-1)[first:], terms, area, 1, channels, packed[group])
+    return packed.reshape(-1)
 
 
 # ---- the gradient of the weights ---------------------------------------------------------------
@@ -353,12 +271,12 @@ def _products_of(columns):
     """Return the helper for a block of ROWS numbers of the run × `columns` vectors of dy."""
 
     @helper
-    def add_products(framed, starts, tap, begin, end, right, co, stride, totals, to, step):
-        """totals[i, j] += sum over pixels p of framed[starts[p] + tap + i] * right[p, co + j]."""
-        tile = _simd.load_tile(_simd.zeros(ROWS, columns), totals, to, step)
-        for p in range(begin, end):
-            tile = _simd.multiply_add(tile, framed, starts[p] + tap, 1, right, p * stride + co)
-        _simd.store(tile, totals, to, step)
+    def add_products(framed, starts, count, right, line, totals, step):
+        """totals[i, j] += sum over pixels p of framed[starts[p] + i] * right[p * line + j]."""
+        tile = _simd.load_tile(_simd.zeros(ROWS, columns), totals, 0, step)
+        for p in range(count):
+            tile = _simd.multiply_add(tile, framed, starts[p], 1, right, p * line)
+        _simd.store(tile, totals, 0, step)
 
     return add_products
 
@@ -368,84 +286,88 @@ _add_one = _products_of(1)
 
 
 @helper
-def _lay_gradient(dy, on, masked, n, first, pixels, groups, padded, right):
-    """right[p, group, co] = dy[n, first + p, ...], filled up with zeros, 0 where the mask is."""
-    filters = dy.shape[3]
-    own = filters // groups
-    flat = dy[n].reshape(-1)
-    mask = on[n].reshape(-1)
+def _lay_gradient(dy, on, masked, pixels, channels, groups, padded, right):
+    """right[group, co // SPAN, p, co % SPAN] = dy[p, ...], filled up with zeros, 0 where masked."""
+    own = channels // groups
+    spans = (padded + SPAN - 1) // SPAN
     for p in range(pixels):
-        for group in range(groups):
-            at = (first + p) * filters + group * own
-            to = (p * groups + group) * padded
-            _copy(flat[at : at + own], mask[at : at + own], masked, right[to : to + own])
-            _clear(right[to + own : to + padded])
+        for block in range(groups * spans):
+            group = block // spans
+            co = block % spans * SPAN
+            wide = min(SPAN, padded - co)
+            whole = min(wide, own - co)
+            at = p * channels + group * own + co
+            to = (group * padded + co) * pixels + p * wide
+            for lane in range(0, wide, WIDTH):
+                if lane + WIDTH <= whole:
+                    vector = _simd.load(dy, at + lane)
+                    if masked:
+                        vector = _simd.where_positive(vector, _simd.load(on, at + lane))
+                    _simd.store(vector, right, to + lane, 0)
+                else:
+                    rest = _simd.pointer(right, to + lane)
+                    count = max(0, whole - lane)
+                    inner = _simd.pointer(dy, at + lane), _simd.pointer(on, at + lane)
+                    copy(*inner, masked, count, rest)
+                    clear(rest, count, WIDTH)
 
 
 @kernel
-def _correlate(source, dy, on, masked, bands, width, starts, taps, run, parts, sums):
-    """sums[slice, group, tap, k, co] = sum over pixels of source * dy; a thread owns (slice, part)."""
+def _correlate(source, dy, on, masked, bands, starts, taps, parts, sums):
+    """sums[slice, group, tap, k, co] = sum of source * dy; a thread owns a slice, or some taps."""
     number, rows, height, columns, top, left, step = bands
     slices, groups, _, deep, padded = sums.shape
-    pictures = dy.shape[0]
-    area = dy.shape[1] * width
-    stride = groups * padded
+    pictures, out_h, width, filters = dy.shape
+    sizes = source.shape[1], source.shape[2], source.shape[3]
+    blocks = groups * taps.size * (deep // ROWS)
+    # where dy is read a few times only, laying it out doesn't pay
+    as_it_is = not masked and padded * groups == filters and blocks <= FEW
     for task in prange(slices * parts):
         piece = task // parts
         part = task % parts
-        totals = sums[piece].reshape(-1)
-        framed = np.zeros(height * columns * source.shape[3] + ROWS, np.float32)
-        right = np.empty(rows * width * stride, np.float32)
-        for task_band in range(
+        size = rows * width * groups * padded
+        room = np.zeros(size + height * columns * source.shape[3] + ROWS + LINE, np.float32)
+        right = _simd.align(_simd.pointer(room, 0))
+        framed = _simd.pointer(right, size)
+        totals = _simd.pointer(sums, piece * blocks * ROWS * padded)
+        numbers = _simd.pointer(source, 0)
+        for each in range(
             piece * pictures // slices * number, (piece + 1) * pictures // slices * number
         ):
-            n = task_band // number
-            band = task_band % number
-            first = band * rows * width
-            pixels = min(rows * width, area - first)
+            n = each // number
+            band = each % number
+            pixels = min(rows, out_h - band * rows) * width
             frame(
-                source, source, False, n, top + band * step, left, height, columns, framed[:-ROWS]
+                numbers, numbers, False, sizes, n, top + band * step, left, height, columns, framed
             )
-            _lay_gradient(dy, on, masked, n, first, pixels, groups, padded, right)
+            at = (n * out_h + band * rows) * width * filters
+            gradient, mask = _simd.pointer(dy, at), _simd.pointer(on, at)
+            if not as_it_is:
+                _lay_gradient(gradient, mask, masked, pixels, filters, groups, padded, right)
             for begin in range(0, pixels, CHUNK):
-                end = min(begin + CHUNK, pixels)
-                blocks = groups * taps.size * (deep // ROWS)
+                count = min(CHUNK, pixels - begin)
+                starts_ = _simd.pointer(starts, begin)
                 for block in range(part * blocks // parts, (part + 1) * blocks // parts):
                     group = block // (taps.size * (deep // ROWS))
-                    k = block % (deep // ROWS) * ROWS
-                    tap = taps[block // (deep // ROWS) % taps.size] + k
-                    tap += group * (source.shape[3] // groups)
+                    tap = taps[block // (deep // ROWS) % taps.size]
+                    tap += block % (deep // ROWS) * ROWS + group * (source.shape[3] // groups)
+                    window = _simd.pointer(framed, tap)
                     for co in range(0, padded, SPAN):
-                        at = group * padded + co
-                        to = block * ROWS * padded + co
-                        if padded - co > WIDTH:
-                            _add_two(
-                                framed,
-                                starts,
-                                tap,
-                                begin,
-                                end,
-                                right,
-                                at,
-                                stride,
-                                totals,
-                                to,
-                                padded,
-                            )
+                        wide = min(SPAN, padded - co)
+                        if as_it_is:
+                            line = filters
+                            panel = _simd.pointer(gradient, begin * filters + group * padded + co)
                         else:
-                            _add_one(
-                                framed,
-                                starts,
-                                tap,
-                                begin,
-                                end,
-                                right,
-                                at,
-                                stride,
-                                totals,
-                                to,
-                                padded,
+                            line = wide
+                            panel = _simd.pointer(
+                                right, (group * padded + co) * pixels + begin * wide
                             )
+                        own = _simd.pointer(totals, block * ROWS * padded + co)
+                        if wide > WIDTH:
+                            _add_two(window, starts_, count, panel, line, own, padded)
+                        else:
+                            _add_one(window, starts_, count, panel, line, own, padded)
+        _simd.hold(room)
 
 
 def conv2d_backward_weight(
@@ -462,35 +384,19 @@ def weight_gradient(dy, on, x, geometry, dweight):
     filters, channels, kernel_h, kernel_w = dweight.shape
     source, gradient = as_last(x), as_last(dy)
     masked = on is not None
-    mask = as_last(on) if masked else gradient
+    mask = (as_last(on) if masked else gradient).reshape(-1)
     reach = (kernel_h - 1) * dilation_h + 1, (kernel_w - 1) * dilation_w + 1
-    bands = Bands(
-        x.shape[0],
-        source.shape[1:],
-        dy.shape[2:],
-        (stride_h, stride_w),
-        reach,
-        (-pad_top, -pad_left),
-    )
-    taps, run = _taps(kernel_h, kernel_w, dilation_h, dilation_w, bands, source.shape[3], groups)
+    step, corner = (stride_h, stride_w), (-pad_top, -pad_left)
+    bands = Bands(x.shape[0], source.shape[1:], dy.shape[2:], step, reach, corner)
+    taps, run = taps_of(kernel_h, kernel_w, dilation_h, dilation_w, bands, source.shape[3], groups)
     own = filters // groups
     shape = (groups, taps.size, _simd.round_up(run, ROWS), _simd.round_up(own, WIDTH))
     slices = max(1, min(SLICES, dy.shape[0], PARTIALS // math.prod(shape)))
     parts = max(1, min(SLICES // slices, groups * taps.size * shape[2] // ROWS))
-    sums = np.zeros((slices, *shape), np.float32)
-    _correlate(
-        source,
-        gradient,
-        mask,
-        masked,
-        bands.numbers(),
-        dy.shape[3],
-        bands.starts,
-        taps,
-        run,
-        parts,
-        sums,
-    )
+    sums = empty((slices, *shape), np.float32)
+    sums[...] = 0
+    numbers = bands.numbers()
+    _correlate(source, gradient, mask, masked, numbers, bands.starts, taps, parts, sums)
     total = sums.sum(axis=0)[:, :, :run, :own].reshape(groups, kernel_h * kernel_w, channels, own)
     dweight.reshape(groups, own, channels, -1)[...] = total.transpose(0, 3, 2, 1)
 

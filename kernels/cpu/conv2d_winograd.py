@@ -10,8 +10,11 @@ The turning costs additions, but a turned input serves every co and a turned wei
 What remains is, for each of the 36 positions, a product of matrices: tiles × ci by ci × co.
 (Lavin and Gray, "Fast algorithms for convolutional neural networks", 2016.)
 
-- forward: a thread owns a block of tiles. Pictures are first laid out with their channels side by
-  side, so that one instruction turns a vector of channels.
+- forward: a thread owns a block of tiles: it turns their inputs, and then, for SPAN output channels
+  at a time, multiplies and turns back. Pictures lie channels last, so that one instruction turns a
+  vector of channels (``_winograd.py``). What is turned stays in the cache; its 36 parts lie one
+  vector further apart than they need, since at distances of a power of two they would all compete
+  for the same few lines of it.
 - backward_input: a convolution of dy with the weights turned by 180° and ci, co exchanged.
 - backward_weight: the transpose of each step. dg = Gᵀ [ Σ (Bᵀ d B) ⊙ (A dy Aᵀ) ] G, summed
   over the tiles before it is turned back. A thread owns the sums of one slice of the tiles; they
@@ -26,34 +29,20 @@ output. A NaN or an infinity makes NaN of its whole tile. What it bought: docs/p
 import numpy as np
 from numba.core import config
 
+from ..order import empty
 from . import _simd, conv2d_direct
 from ._jit import helper, kernel, prange
+from ._order import as_last, put_last, room_last
+from ._winograd import turn_back, turn_output, turn_tile, turn_weight
 
 WIDTH = _simd.WIDTH
+LINE = _simd.LINE
 ROWS = 6 if WIDTH == 8 else 12
-COLUMNS = 2
-SPAN = COLUMNS * WIDTH
-TILES = 4 * ROWS  # tiles of a block
-SLICES = 8  # a number of its own, not that of the threads: sums must not depend on them
-PARTIALS = 1 << 22  # at most so many partial sums (16 MiB)
-
-# The matrices evaluate polynomials at 0, ±P, ±Q and infinity. 1 and 2 would spare two
-# multiplications; these numbers cost a third of the rounding errors (and float32 holds them,
-# their squares and cubes exactly).
-P, Q = 3 / 4, 3 / 2
-P2, Q2 = P * P, Q * Q
-DIFFERENCE = P2 - Q2
-G = np.array(
-    [
-        [1 / (P2 * Q2), 0, 0],
-        [1 / (2 * P2 * DIFFERENCE), 1 / (2 * P * DIFFERENCE), 1 / (2 * DIFFERENCE)],
-        [1 / (2 * P2 * DIFFERENCE), -1 / (2 * P * DIFFERENCE), 1 / (2 * DIFFERENCE)],
-        [-1 / (2 * Q2 * DIFFERENCE), -1 / (2 * Q * DIFFERENCE), -1 / (2 * DIFFERENCE)],
-        [-1 / (2 * Q2 * DIFFERENCE), 1 / (2 * Q * DIFFERENCE), -1 / (2 * DIFFERENCE)],
-        [0, 0, 1],
-    ]
-)
-BOTH_AXES = np.kron(G, G)  # G g Gᵀ, for 3×3 weights written as 9 numbers
+SPAN = 2 * WIDTH
+TURNED = 1 << 16  # numbers of a block of turned tiles, at most, beyond ROWS tiles
+LEAST_TASKS = 8
+PAIRS = 1 << 20  # numbers of turned inputs and gradients whose products are added at once (4 MiB)
+DEEP = 4 if WIDTH == 8 else 8  # input channels of a block of the weights' gradient
 
 
 def serves(weight, stride_h, stride_w, dilation_h, dilation_w, groups):
@@ -62,313 +51,356 @@ def serves(weight, stride_h, stride_w, dilation_h, dilation_w, groups):
     return weight.dtype == np.float32 and weight.shape[2:] == (3, 3) and steps == (1,) * 5
 
 
-def _turn_weight(weight):
-    """Return G g Gᵀ as (36, blocks of co, ci, SPAN), filled up with zeros."""
+def _tiles_of(total, channels):
+    """Return how many tiles make a block."""
+    fitting = max(ROWS, TURNED // (36 * channels) // ROWS * ROWS)
+    return min(fitting, _simd.round_up(-(-total // LEAST_TASKS), ROWS))
+
+
+@helper
+def _place(tile, tiles_h, tiles_w, top, left):
+    """Return picture, row and column where tile number `tile` of all pictures begins."""
+    n = tile // (tiles_h * tiles_w)
+    return n, tile // tiles_w % tiles_h * 4 + top, tile % tiles_w * 4 + left
+
+
+# ---- the weights -----------------------------------------------------------------------------
+
+
+@kernel
+def _turn_weights(weight, first, steps, channels, filters, turned):
+    """Write G g Gᵀ as blocks of SPAN output channels, or WIDTH at the end: (36, ci, co) each.
+
+    Tap k of (ci, co) is weight[first + steps · (co, ci, k)]. A thread owns input channels ci.
+    """
+    step_co, step_ci, step_k = steps
+    deep = (channels + WIDTH - 1) // WIDTH * WIDTH
+    padded = (filters + WIDTH - 1) // WIDTH * WIDTH
+    for ci in prange(deep):
+        taps = np.zeros(9 * padded, np.float32)
+        half = np.empty(18 * WIDTH, np.float32)
+        if ci < channels:
+            for co in range(filters):
+                at = first + ci * step_ci + co * step_co
+                for k in range(9):
+                    taps[k * padded + co] = weight[at + k * step_k]
+        taps_, half_, out = _simd.pointer(taps, 0), _simd.pointer(half, 0), _simd.pointer(turned, 0)
+        for co in range(0, padded, WIDTH):
+            span = min(SPAN, padded - co // SPAN * SPAN)
+            to = co // SPAN * SPAN * 36 * deep + ci * span + co % SPAN
+            step = deep * span
+            turn_weight(taps_, co, 3 * padded, padded, half_, out, to, 6 * step, step)
+        _simd.hold(taps)
+        _simd.hold(half)
+
+
+def _turned(weight, turn_around):
+    """Return the turned weights; `turn_around` exchanges ci and co and rotates by 180°."""
     filters, channels = weight.shape[:2]
-    flat = weight.transpose(2, 3, 1, 0).reshape(9, -1)
-    turned = (BOTH_AXES @ flat).reshape(36, channels, filters)
-    padded = np.zeros((36, channels, _simd.round_up(filters, SPAN)), np.float32)
-    padded[:, :, :filters] = turned
-    blocks = padded.reshape(36, channels, -1, SPAN).transpose(0, 2, 1, 3)
-    return np.ascontiguousarray(blocks)
+    first, steps = 0, (channels * 9, 9, 1)
+    if turn_around:
+        filters, channels = channels, filters
+        first, steps = 8, (9, filters * 9, -1)
+    size = 36 * _simd.round_up(channels, WIDTH) * _simd.round_up(filters, WIDTH)
+    turned = empty((size,), np.float32)
+    _turn_weights(weight.reshape(-1), first, steps, channels, filters, turned)
+    return turned
 
 
-def _lay_out(x, height, width, pad_top, pad_left, multiple):
-    """Return pictures x (N, C, H, W) as (N, height, width, C), framed with zeros."""
-    shape = (x.shape[0], height, width, _simd.round_up(x.shape[1], multiple))
-    framed = np.empty(shape, np.float32)
-    _frame(x, pad_top, pad_left, framed)
-    return framed
+# ---- forward, and the gradient of the input ---------------------------------------------------
+
+
+def _multiply_by(columns):
+    """Return the helper that multiplies ROWS turned tiles by `columns` vectors of weights."""
+    span = columns * WIDTH
+
+    @helper
+    def multiply(turned, stride, channels, weight, product):
+        """product[t, co] = sum over ci of turned[t, ci] * weight[ci, co]."""
+        tile = _simd.zeros(ROWS, columns)
+        for ci in range(channels):
+            tile = _simd.multiply_add(tile, turned, ci, stride, weight, ci * span)
+        _simd.store(tile, product, 0, SPAN)
+
+    return multiply
+
+
+_by_two = _multiply_by(2)
+_by_one = _multiply_by(1)
 
 
 @helper
-def _lay_row(x, n, ih, pad_left, target):
-    """target[j, c] = x[n, c, ih, j - pad_left], zeros where there is no such pixel."""
-    channels, height, width = x.shape[1:]
-    size = target.shape[1]
-    flat, row = x.reshape(-1), target.reshape(-1)
-    begin = max(0, pad_left)
-    end = min(target.shape[0], pad_left + width)
-    for k in range(min(begin, target.shape[0]) * size):
-        row[k] = 0
-    for k in range(max(end, 0) * size, row.size):
-        row[k] = 0
-    for j in range(begin, end):
-        for c in range(channels, size):
-            row[j * size + c] = 0
-    whole = channels // WIDTH * WIDTH if end - begin >= 4 else 0
-    at = (n * channels * height + ih) * width - pad_left
-    for j in range(begin, end, 4):
-        j = min(j, end - 4)
-        for c in range(0, whole, WIDTH):
-            four = _simd.load_across(flat, at + c * height * width + j, height * width)
-            _simd.store(four, row, j * size + c, size)
-    for j in range(begin, end):
-        for c in range(whole, channels):
-            row[j * size + c] = flat[at + c * height * width + j]
+def _finish(y, to, across, down, bias, relu):
+    """Add the bias to a vector of 4×4 outputs, and if `relu` put 0 where that is negative."""
+    for i in range(4):
+        for j in range(4):
+            at = to + i * down + j * across
+            value = _simd.plus(_simd.load(y, at), bias, 1)
+            if relu:
+                value = _simd.positive(value)
+            _simd.store(value, y, at, 0)
 
 
-@kernel
-def _frame(x, pad_top, pad_left, framed):
-    """framed[n, i, j, c] = x[n, c, i - pad_top, j - pad_left]; a thread owns rows (n, i)."""
-    height = x.shape[2]
-    rows = framed.shape[1]
-    for task in prange(x.shape[0] * rows):
-        n = task // rows
-        target = framed[n, task % rows]
-        ih = task % rows - pad_top
-        if 0 <= ih < height:
-            _lay_row(x, n, ih, pad_left, target)
+@helper
+def _turn_product(product, step, span, half, out, bias, relu, place, sizes, co, y):
+    """Write the 4×4 outputs of one tile: y[n, oh + i, ow + j, co...] = Aᵀ m A + bias."""
+    n, oh, ow = place
+    height, width, filters = sizes
+    inside = oh + 4 <= height and ow + 4 <= width and co + span <= filters
+    base = ((n * height + oh) * width + ow) * filters + co
+    for c in range(0, span, WIDTH):
+        if inside:
+            target, to, down, across = y, base + c, width * filters, filters
         else:
-            flat = target.reshape(-1)
-            for k in range(flat.size):
-                flat[k] = 0
-
-
-@helper
-def _turn_input(source, at, step_i, step_j, target, to, to_i, to_j):
-    """Write Bᵀ along one axis: 6 vectors of source give 6 of target, 6 times."""
-    for j in range(6):
-        d0 = _simd.load(source, at + j * step_j)
-        d1 = _simd.load(source, at + j * step_j + step_i)
-        d2 = _simd.load(source, at + j * step_j + 2 * step_i)
-        d3 = _simd.load(source, at + j * step_j + 3 * step_i)
-        d4 = _simd.load(source, at + j * step_j + 4 * step_i)
-        d5 = _simd.load(source, at + j * step_j + 5 * step_i)
-        even = _simd.plus(d4, d2, -Q2)
-        odd = _simd.plus(d3, d1, -Q2)
-        even_q = _simd.plus(d4, d2, -P2)
-        odd_q = _simd.plus(d3, d1, -P2)
-        o = to + j * to_j
-        _simd.store(_simd.plus(_simd.plus(d4, d2, -P2 - Q2), d0, P2 * Q2), target, o, 0)
-        _simd.store(_simd.plus(even, odd, P), target, o + to_i, 0)
-        _simd.store(_simd.plus(even, odd, -P), target, o + 2 * to_i, 0)
-        _simd.store(_simd.plus(even_q, odd_q, Q), target, o + 3 * to_i, 0)
-        _simd.store(_simd.plus(even_q, odd_q, -Q), target, o + 4 * to_i, 0)
-        _simd.store(_simd.plus(_simd.plus(d5, d3, -P2 - Q2), d1, P2 * Q2), target, o + 5 * to_i, 0)
-
-
-@helper
-def _turn_output(source, at, step_i, step_j, count, target, to, to_i, to_j):
-    """Write Aᵀ along one axis: 6 vectors of source give 4 of target, `count` times."""
-    for j in range(count):
-        m0 = _simd.load(source, at + j * step_j)
-        m1 = _simd.load(source, at + j * step_j + step_i)
-        m2 = _simd.load(source, at + j * step_j + 2 * step_i)
-        m3 = _simd.load(source, at + j * step_j + 3 * step_i)
-        m4 = _simd.load(source, at + j * step_j + 4 * step_i)
-        m5 = _simd.load(source, at + j * step_j + 5 * step_i)
-        even = _simd.plus(m1, m2, 1)
-        odd = _simd.times(_simd.plus(m1, m2, -1), P)
-        even_q = _simd.plus(m3, m4, 1)
-        odd_q = _simd.times(_simd.plus(m3, m4, -1), Q)
-        o = to + j * to_j
-        _simd.store(_simd.plus(_simd.plus(m0, even, 1), even_q, 1), target, o, 0)
-        _simd.store(_simd.plus(odd, odd_q, 1), target, o + to_i, 0)
-        _simd.store(_simd.plus(_simd.times(even, P2), even_q, Q2), target, o + 2 * to_i, 0)
-        _simd.store(_simd.plus(_simd.plus(m5, odd, P2), odd_q, Q2), target, o + 3 * to_i, 0)
-
-
-@helper
-def _turn_gradient(source, at, step_i, step_j, count, target, to, to_i, to_j):
-    """Write A along one axis: 4 vectors of source give 6 of target, `count` times."""
-    for j in range(count):
-        y0 = _simd.load(source, at + j * step_j)
-        y1 = _simd.load(source, at + j * step_j + step_i)
-        y2 = _simd.load(source, at + j * step_j + 2 * step_i)
-        y3 = _simd.load(source, at + j * step_j + 3 * step_i)
-        even = _simd.plus(y0, y2, P2)
-        odd = _simd.plus(y1, y3, P2)
-        even_q = _simd.plus(y0, y2, Q2)
-        odd_q = _simd.plus(y1, y3, Q2)
-        o = to + j * to_j
-        _simd.store(y0, target, o, 0)
-        _simd.store(_simd.plus(even, odd, P), target, o + to_i, 0)
-        _simd.store(_simd.plus(even, odd, -P), target, o + 2 * to_i, 0)
-        _simd.store(_simd.plus(even_q, odd_q, Q), target, o + 3 * to_i, 0)
-        _simd.store(_simd.plus(even_q, odd_q, -Q), target, o + 4 * to_i, 0)
-        _simd.store(y3, target, o + 5 * to_i, 0)
-
-
-@helper
-def _corner(tile, tiles_h, tiles_w, height, width):
-    """Return where tile number `tile` of all pictures begins, in framed pixels."""
-    n = tile // (tiles_h * tiles_w)
-    ti = tile // tiles_w % tiles_h
-    tj = tile % tiles_w
-    return (n * height + ti * 4) * width + tj * 4
-
-
-@helper
-def _turn_inputs(framed, tiles_h, tiles_w, first, count, scratch, turned):
-    """turned[position, t, ci] = Bᵀ d B of tile first + t."""
-    height, width, channels = framed.shape[1:]
-    flat = framed.reshape(-1)
-    step = TILES * channels
-    for t in range(count):
-        at = _corner(first + t, tiles_h, tiles_w, height, width) * channels
-        for c in range(0, channels, WIDTH):
-            row = width * channels
-            _turn_input(flat, at + c, row, channels, scratch, 0, 6 * WIDTH, WIDTH)
-            to = t * channels + c
-            _turn_input(scratch, 0, WIDTH, 6 * WIDTH, turned, to, step, 6 * step)
-
-
-@helper
-def _multiply(turned, row, stride, channels, weight, at, product, to, step):
-    """product[t, co] = sum over ci of turned[t, ci] * weight[ci, co]."""
-    tile = _simd.zeros(ROWS, COLUMNS)
-    for ci in range(channels):
-        tile = _simd.multiply_add(tile, turned, row + ci, stride, weight, at + ci * SPAN)
-    _simd.store(tile, product, to, step)
-
-
-@helper
-def _put_down(out, padded, tile, tiles_h, tiles_w, bias, y):
-    """y[n, co, oh + i, ow + j] = out[i, j, co] + bias[co], for the 4×4 outputs of one tile."""
-    filters, height, width = y.shape[1:]
-    flat = y.reshape(-1)
-    n = tile // (tiles_h * tiles_w)
-    oh = tile // tiles_w % tiles_h * 4
-    ow = tile % tiles_w * 4
-    whole = filters // WIDTH * WIDTH if ow + 4 <= width else 0
-    for i in range(min(4, height - oh)):
-        row = i * 4 * padded
-        at = (n * filters * height + oh + i) * width + ow
-        for co in range(0, whole, WIDTH):
-            four = _simd.load_tile(_simd.zeros(4, 1), out, row + co, padded)
-            four = _simd.plus(four, _simd.load(bias, co), 1)
-            _simd.store_across(four, flat, at + co * height * width, height * width)
-        for co in range(whole, filters):
-            for j in range(min(4, width - ow)):
-                flat[at + co * height * width + j] = out[row + j * padded + co] + bias[co]
+            target, to, down, across = out, 0, 4 * WIDTH, WIDTH
+        turn_output(product, c, 6 * step, step, half, target, to, down, across)
+        _finish(target, to, across, down, _simd.load(bias, co + c), relu)
+        if not inside:
+            for i in range(min(4, height - oh)):
+                for j in range(min(4, width - ow)):
+                    for lane in range(min(WIDTH, filters - co - c)):
+                        to = base + (i * width + j) * filters + c + lane
+                        y[to] = out[(i * 4 + j) * WIDTH + lane]
 
 
 @kernel
-def _forward(framed, weight, bias, tiles_h, tiles_w, y):
-    pictures = y.shape[0]
-    stride = framed.shape[3]
-    blocks, channels = weight.shape[1:3]
-    padded = blocks * SPAN
+def _forward(source, on, masked, weight, bias, relu, corner, tiles_h, tiles_w, size, y):
+    """Write y; a thread owns blocks of `size` tiles."""
+    top, left = corner
+    pictures, height, width, filters = y.shape
+    sizes = source.shape[1], source.shape[2], source.shape[3]
+    channels = (source.shape[3] + WIDTH - 1) // WIDTH * WIDTH
+    padded = (filters + WIDTH - 1) // WIDTH * WIDTH
     total = pictures * tiles_h * tiles_w
-    for task in prange((total + TILES - 1) // TILES):
-        first = task * TILES
-        count = min(TILES, total - first)
-        scratch = np.empty(36 * WIDTH, np.float32)
-        turned = np.empty(36 * TILES * stride, np.float32)
-        product = np.empty(36 * TILES * padded, np.float32)
-        half = np.empty(24 * padded, np.float32)
-        out = np.empty(16 * padded, np.float32)
-        factors = weight.reshape(-1)
-        _turn_inputs(framed, tiles_h, tiles_w, first, count, scratch, turned)
-        for position in range(36):
-            for block in range(blocks):
-                at = (position * blocks + block) * channels * SPAN
-                for t in range(0, count, ROWS):
-                    row = position * TILES + t
-                    to = row * padded + block * SPAN
-                    _multiply(
-                        turned, row * stride, stride, channels, factors, at, product, to, padded
-                    )
+    step = size * channels + WIDTH
+    product_step = size * SPAN + WIDTH
+    for task in prange((total + size - 1) // size):
+        # one piece of memory for all that this block needs between input and output
+        room = np.empty(
+            36 * (step + product_step + channels + WIDTH) + 40 * WIDTH + LINE, np.float32
+        )
+        turned = _simd.align(_simd.pointer(room, 0))
+        product = _simd.pointer(turned, 36 * step)
+        patch = _simd.pointer(product, 36 * product_step)
+        scratch = _simd.pointer(patch, 36 * channels)
+        half = _simd.pointer(scratch, 36 * WIDTH)
+        out = _simd.pointer(half, 24 * WIDTH)
+        first = task * size
+        count = min(size, total - first)
+        numbers, mask = _simd.pointer(source, 0), _simd.pointer(on, 0)
+        factors, shift, target = (
+            _simd.pointer(weight, 0),
+            _simd.pointer(bias, 0),
+            _simd.pointer(y, 0),
+        )
         for t in range(count):
-            step = TILES * padded
-            for co in range(0, padded, WIDTH):
-                at = t * padded + co
-                _turn_output(product, at, 6 * step, step, 6, half, co, 6 * padded, padded)
-                _turn_output(half, co, padded, 6 * padded, 4, out, co, padded, 4 * padded)
-            _put_down(out, padded, first + t, tiles_h, tiles_w, bias, y)
+            place = _place(first + t, tiles_h, tiles_w, top, left)
+            turn_tile(
+                numbers,
+                mask,
+                masked,
+                sizes,
+                place,
+                False,
+                patch,
+                scratch,
+                turned,
+                t,
+                size,
+                channels,
+            )
+        for co in range(0, padded, SPAN):
+            span = min(SPAN, padded - co)
+            for position in range(36):
+                taps = _simd.pointer(factors, (co * 36 + position * span) * channels)
+                for t in range(0, count, ROWS):
+                    row = _simd.pointer(turned, position * step + t * channels)
+                    to = _simd.pointer(product, position * product_step + t * SPAN)
+                    if span > WIDTH:
+                        _by_two(row, channels, channels, taps, to)
+                    else:
+                        _by_one(row, channels, channels, taps, to)
+            for t in range(count):
+                place = _place(first + t, tiles_h, tiles_w, 0, 0)
+                own = _simd.pointer(product, t * SPAN)
+                shape = height, width, filters
+                _turn_product(
+                    own, product_step, span, half, out, shift, relu, place, shape, co, target
+                )
+        _simd.hold(room)
 
 
-def _convolve(x, weight, bias, pad_top, pad_left, y):
+def convolve(x, on, weight, bias, relu, geometry, y):
+    """Write y = bias + x * weight, and if `relu` 0 where that is negative.
+
+    x and y are (N, C, H, W) in either order. Where `on` is given, x counts as 0 wherever `on`
+    isn't positive.
+    """
+    _, _, pad_top, pad_left, *_ = geometry
+    _convolve(x, on, _turned(weight, False), bias, relu, pad_top, pad_left, y)
+
+
+def _convolve(x, on, turned, bias, relu, pad_top, pad_left, y):
     tiles_h, tiles_w = -(-y.shape[2] // 4), -(-y.shape[3] // 4)
-    framed = _lay_out(x, tiles_h * 4 + 2, tiles_w * 4 + 2, pad_top, pad_left, WIDTH)
-    _forward(framed, _turn_weight(weight), bias, tiles_h, tiles_w, y)
+    source, room = as_last(x), room_last(y)
+    masked = on is not None
+    mask = (as_last(on) if masked else source).reshape(-1)
+    size = _tiles_of(y.shape[0] * tiles_h * tiles_w, _simd.round_up(x.shape[1], WIDTH))
+    shift = np.zeros(_simd.round_up(bias.size, WIDTH), np.float32)
+    shift[: bias.size] = bias
+    corner = -pad_top, -pad_left
+    _forward(source, mask, masked, turned, shift, relu, corner, tiles_h, tiles_w, size, room)
+    put_last(room, y)
 
 
 def conv2d_forward(
     x, weight, bias, stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups, y
 ):
-    """Write y; a thread owns a block of tiles."""
+    """Write y; a thread owns blocks of tiles."""
     if not serves(weight, stride_h, stride_w, dilation_h, dilation_w, groups):
         geometry = (stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups)
         return conv2d_direct.conv2d_forward(x, weight, bias, *geometry, y)
-    _convolve(x, weight, bias, pad_top, pad_left, y)
+    convolve(x, None, weight, bias, False, (1, 1, pad_top, pad_left, 1, 1, 1), y)
 
 
 def conv2d_backward_input(
     dy, weight, stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups, dx
 ):
-    """Write dx; a thread owns a block of tiles of dx."""
+    """Write dx; a thread owns blocks of its tiles."""
     if not serves(weight, stride_h, stride_w, dilation_h, dilation_w, groups):
         geometry = (stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups)
         return conv2d_direct.conv2d_backward_input(dy, weight, *geometry, dx)
-    turned = weight[:, :, ::-1, ::-1].transpose(1, 0, 2, 3)
-    _convolve(dy, turned, np.zeros(dx.shape[1], np.float32), 2 - pad_top, 2 - pad_left, dx)
+    input_gradient(dy, None, weight, (1, 1, pad_top, pad_left, 1, 1, 1), dx)
+
+
+def input_gradient(dy, on, weight, geometry, dx):
+    """Write dx from dy, which counts as 0 wherever `on`, if given, isn't positive."""
+    _, _, pad_top, pad_left, *_ = geometry
+    zeros = np.zeros(dx.shape[1], np.float32)
+    _convolve(dy, on, _turned(weight, True), zeros, False, 2 - pad_top, 2 - pad_left, dx)
+
+
+# ---- the gradient of the weights ---------------------------------------------------------------
 
 
 @helper
-def _add_products(left, right, at, to, count, stride, padded, totals, where):
-    """totals[ci, co] += sum over t of left[t, ci] * right[t, co]."""
-    tile = _simd.load_tile(_simd.zeros(ROWS, COLUMNS), totals, where, padded)
-    for t in range(count):
-        tile = _simd.multiply_add(tile, left, at + t * stride, 1, right, to + t * padded)
-    _simd.store(tile, totals, where, padded)
+def _turn_pair(pictures, gradients, places, first, t, tiles, room, left, right):
+    """Turn the inputs and the gradient of tile first + t."""
+    source, sizes = pictures
+    dy, on, masked, shape = gradients
+    tiles_h, tiles_w, top, left_column = places
+    patch = _simd.pointer(room, 36 * WIDTH)
+    place = _place(first + t, tiles_h, tiles_w, top, left_column)
+    turn_tile(source, source, False, sizes, place, False, patch, room, left, t, tiles, WIDTH)
+    place = _place(first + t, tiles_h, tiles_w, 0, 0)
+    turn_tile(dy, on, masked, shape, place, True, patch, room, right, t, tiles, SPAN)
+
+
+def _add_by(columns):
+    """Return the helper for a block of DEEP input channels × `columns` vectors of outputs."""
+
+    @helper
+    def add_products(left, right, count, totals, padded):
+        """totals[ci, co] += sum over t of left[t, ci] * right[t, co]."""
+        tile = _simd.load_tile(_simd.zeros(DEEP, columns), totals, 0, padded)
+        for t in range(count):
+            tile = _simd.multiply_add(tile, left, t * WIDTH, 1, right, t * columns * WIDTH)
+        _simd.store(tile, totals, 0, padded)
+
+    return add_products
+
+
+_add_two = _add_by(2)
+_add_one = _add_by(1)
 
 
 @kernel
-def _backward_weight(framed, gradient, tiles_h, tiles_w, sums):
-    slices, _, rows, padded = sums.shape
-    stride = framed.shape[3]
-    total = framed.shape[0] * tiles_h * tiles_w
-    blocks = (total + TILES - 1) // TILES
-    for piece in prange(slices):
-        totals = sums[piece].reshape(-1)
-        scratch = np.empty(36 * WIDTH, np.float32)
-        left = np.empty(36 * TILES * stride + ROWS, np.float32)  # rows of sums nobody needs
-        right = np.empty(36 * TILES * padded, np.float32)
-        flat = gradient.reshape(-1)
-        height, width = gradient.shape[1:3]
-        for block in range(piece * blocks // slices, (piece + 1) * blocks // slices):
-            first = block * TILES
-            count = min(TILES, total - first)
-            _turn_inputs(framed, tiles_h, tiles_w, first, count, scratch, left)
-            for t in range(count):
-                at = _corner(first + t, tiles_h, tiles_w, height, width) * padded
-                step = TILES * padded
-                for co in range(0, padded, WIDTH):
-                    _turn_gradient(
-                        flat, at + co, width * padded, padded, 4, scratch, 0, 4 * WIDTH, WIDTH
-                    )
-                    _turn_gradient(
-                        scratch, 0, WIDTH, 4 * WIDTH, 6, right, t * padded + co, step, 6 * step
-                    )
-            for position in range(36):
-                for ci in range(0, rows, ROWS):
-                    for co in range(0, padded, SPAN):
-                        at = position * TILES * stride + ci
-                        to = position * TILES * padded + co
-                        where = (position * rows + ci) * padded + co
-                        _add_products(left, right, at, to, count, stride, padded, totals, where)
+def _backward_weight(source, dy, on, masked, places, tiles, left, right, sums):
+    """sums[position, ci, co] = sum over all tiles of (Bᵀ d B)[ci] * (A dy Aᵀ)[co].
+
+    `tiles` at a time are turned, a thread owning tiles, and then multiplied, a thread owning
+    positions and SPAN output channels.
+    """
+    tiles_h, tiles_w, _, _ = places
+    _, channels, padded = sums.shape
+    sizes = source.shape[1], source.shape[2], source.shape[3]
+    shape = dy.shape[1], dy.shape[2], dy.shape[3]
+    total = dy.shape[0] * tiles_h * tiles_w
+    spans = (padded + SPAN - 1) // SPAN
+    for first in range(0, total, tiles):
+        count = min(tiles, total - first)
+        pieces = (count + ROWS - 1) // ROWS
+        for piece in prange(pieces):
+            room = np.empty(36 * (max(channels, padded) + WIDTH) + LINE, np.float32)
+            pictures = _simd.pointer(source, 0), sizes
+            gradients = _simd.pointer(dy, 0), _simd.pointer(on, 0), masked, shape
+            rooms = _simd.pointer(left, 0), _simd.pointer(right, 0)
+            scratch = _simd.align(_simd.pointer(room, 0))
+            for t in range(piece * ROWS, min(count, (piece + 1) * ROWS)):
+                _turn_pair(pictures, gradients, places, first, t, tiles, scratch, *rooms)
+            _simd.hold(room)
+        for task in prange(36 * spans):
+            position = task // spans
+            co = task % spans * SPAN
+            columns = _simd.pointer(right, position * (tiles * padded + WIDTH) + co * tiles)
+            for ci in range(0, channels, DEEP):
+                at = position * (tiles * channels + WIDTH) + ci // WIDTH * WIDTH * tiles
+                rows = _simd.pointer(left, at + ci % WIDTH)
+                totals = _simd.pointer(sums, (position * channels + ci) * padded + co)
+                if padded - co > WIDTH:
+                    _add_two(rows, columns, count, totals, padded)
+                else:
+                    _add_one(rows, columns, count, totals, padded)
+
+
+@kernel
+def _turn_back(sums, dweight):
+    """Write dweight = Gᵀ sums G; a thread owns input channels ci."""
+    _, deep, padded = sums.shape
+    filters, channels, _ = dweight.shape
+    for ci in prange(channels):
+        room = np.empty(27 * WIDTH, np.float32)
+        half = _simd.pointer(room, 0)
+        taps = _simd.pointer(room, 18 * WIDTH)
+        step = deep * padded
+        for co in range(0, padded, WIDTH):
+            total = _simd.pointer(sums, ci * padded + co)
+            turn_back(total, 0, 6 * step, step, half, taps, 0, 3 * WIDTH, WIDTH)
+            for lane in range(min(WIDTH, filters - co)):
+                for k in range(9):
+                    dweight[co + lane, ci, k] = taps[k * WIDTH + lane]
+        _simd.hold(room)
 
 
 def conv2d_backward_weight(
     dy, x, stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups, dweight
 ):
-    """Write dweight; a thread owns the sums of one slice of the tiles."""
+    """Write dweight; a thread owns the sums of one position of all tiles."""
     if not serves(dweight, stride_h, stride_w, dilation_h, dilation_w, groups):
         geometry = (stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups)
         return conv2d_direct.conv2d_backward_weight(dy, x, *geometry, dweight)
+    weight_gradient(dy, None, x, (1, 1, pad_top, pad_left, 1, 1, 1), dweight)
+
+
+def weight_gradient(dy, on, x, geometry, dweight):
+    """Write dweight from dy, which counts as 0 wherever `on`, if given, isn't positive."""
+    _, _, pad_top, pad_left, *_ = geometry
     filters, channels = dweight.shape[:2]
     tiles_h, tiles_w = -(-dy.shape[2] // 4), -(-dy.shape[3] // 4)
-    framed = _lay_out(x, tiles_h * 4 + 2, tiles_w * 4 + 2, pad_top, pad_left, WIDTH)
-    gradient = _lay_out(dy, tiles_h * 4, tiles_w * 4, 0, 0, SPAN)
-    shape = (36, _simd.round_up(channels, ROWS), _simd.round_up(filters, SPAN))
-    slices = max(1, min(SLICES, dy.shape[0], PARTIALS // (36 * shape[1] * shape[2])))
-    sums = np.zeros((slices, *shape), np.float32)
-    _backward_weight(framed, gradient, tiles_h, tiles_w, sums)
-    total = sums.sum(axis=0)[:, :channels, :filters].reshape(36, -1)
-    turned_back = (BOTH_AXES.T @ total).reshape(3, 3, channels, filters)
-    dweight[...] = turned_back.transpose(3, 2, 0, 1)
+    source, gradient = as_last(x), as_last(dy)
+    masked = on is not None
+    mask = (as_last(on) if masked else gradient).reshape(-1)
+    deep, padded = _simd.round_up(channels, WIDTH), _simd.round_up(filters, WIDTH)
+    total = max(1, dy.shape[0] * tiles_h * tiles_w)
+    chunks = -(-total // max(ROWS, PAIRS // (36 * (deep + padded))))
+    tiles = -(-total // chunks)
+    left = empty((36 * (tiles * deep + WIDTH),), np.float32)
+    right = empty((36 * (tiles * padded + WIDTH),), np.float32)
+    sums = empty((36, deep, padded), np.float32)
+    sums[...] = 0
+    places = tiles_h, tiles_w, -pad_top, -pad_left
+    _backward_weight(source, gradient, mask, masked, places, tiles, left, right, sums)
+    _turn_back(sums, dweight.reshape(filters, channels, 9))
 
 
 if config.DISABLE_JIT:  # vector registers exist in compiled code only

@@ -5,7 +5,8 @@ The arithmetic is the reference's; what changes is the order in which memory is 
 that lets a piece of it stay in cache while the whole batch uses it:
 
 - forward: a thread owns output features co; one row of weight meets every row of x;
-- backward_input: a thread owns pieces of 256 input features ci, adding up scaled rows of weight;
+- backward_input: a thread owns pieces of 256 input features ci, adding up scaled rows of weight
+  (or taking inner products with its columns, where rows are very short);
 - backward_weight: a thread owns output features co, adding up scaled rows of x.
 
 Within what a thread owns, the order of every sum is fixed, so results don't depend on the
@@ -16,6 +17,7 @@ overwritten.
 from ._jit import helper, kernel, prange
 
 PIECE = 256
+NARROW = 8  # rows this short are over before vectors have begun: inner products, down the columns
 
 
 @helper
@@ -49,10 +51,17 @@ def linear_backward_input(dy, weight, dx):
         begin = piece * PIECE
         end = min(begin + PIECE, dx.shape[1])
         for n in range(dx.shape[0]):
-            for ci in range(begin, end):
-                dx[n, ci] = 0
-            for co in range(dy.shape[1]):
-                _add_scaled(dx[n, begin:end], weight[co, begin:end], dy[n, co])
+            if end - begin < NARROW:
+                for ci in range(begin, end):
+                    total = dx.dtype.type(0)
+                    for co in range(dy.shape[1]):
+                        total += dy[n, co] * weight[co, ci]
+                    dx[n, ci] = total
+            else:
+                for ci in range(begin, end):
+                    dx[n, ci] = 0
+                for co in range(dy.shape[1]):
+                    _add_scaled(dx[n, begin:end], weight[co, begin:end], dy[n, co])
 
 
 @kernel
@@ -62,4 +71,6 @@ def linear_backward_weight(dy, x, dweight):
         for ci in range(dweight.shape[1]):
             dweight[co, ci] = 0
         for n in range(dy.shape[0]):
-            _add_scaled(dweight[co], x[n], dy[n, co])
+            factor = dy[n, co]
+            for ci in range(dweight.shape[1]):
+                dweight[co, ci] += factor * x[n, ci]

@@ -68,6 +68,11 @@ class ReLU(_Elementwise):
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
 
+    def take_output(self, y: Any) -> None:
+        """Keep `y`, which the layer before has computed for this one, as `forward` would."""
+        self.save_for_backward(y)
+        self._output = tuple(y.shape), y.dtype
+
 
 class Sigmoid(_Elementwise):
     """Logistic sigmoid 1 / (1 + exp(-x)), between 0 and 1."""

@@ -35,6 +35,8 @@ def _as_sides(value: Any) -> tuple[Side, Side]:
 class _AdaptivePool2d(Layer):
     """Window arithmetic that both kinds of adaptive pooling share."""
 
+    either_order = True
+
     def __init__(self, output_size: int | tuple[Side, Side] | None) -> None:
         super().__init__()
         self.output_size = _as_sides(output_size)
@@ -99,14 +101,14 @@ class AdaptiveAvgPool2d(_AdaptivePool2d):
     """
 
     def _forward(self, x: Any) -> Any:
-        y = self.device.empty(self.output_shape(tuple(x.shape)), x.dtype)
+        y = self.device.pictures(self.output_shape(tuple(x.shape)), x.dtype)
         self.kernels.adaptive_avg_pool2d_forward(x, y)
         self.save_for_backward(tuple(x.shape), x.dtype)
         return y
 
     def _backward(self, dy: Any) -> Any:
         shape, dtype = self._saved
-        dx = self.device.empty(shape, dtype)
+        dx = self.device.pictures(shape, dtype)
         self.kernels.adaptive_avg_pool2d_backward_input(dy, dx)
         return dx
 
@@ -151,15 +153,14 @@ class AdaptiveMaxPool2d(Indexed, _AdaptivePool2d):
         return super().extra_repr() + ", return_indices=True" * self.return_indices
 
     def _forward(self, x: Any) -> Any:
-        shape = self.output_shape(tuple(x.shape))
-        y = self.device.empty(shape, x.dtype)
-        argmax = self._new_argmax(x, shape)
+        y = self.device.pictures(self.output_shape(tuple(x.shape)), x.dtype)
+        argmax = self._new_argmax(x, y)
         self.kernels.adaptive_max_pool2d_forward(x, y, argmax)
         self.save_for_backward(argmax, tuple(x.shape), x.dtype)
         return y
 
     def _backward(self, dy: Any) -> Any:
         argmax, shape, dtype = self._saved
-        dx = self.device.empty(shape, dtype)
+        dx = self.device.pictures(shape, dtype)
         self.kernels.adaptive_max_pool2d_backward_input(dy, argmax, dx)
         return dx

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from typing import Any, TypeVar
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from ..device import Device, get_device
 from ..shapes import ShapeError
-from .parameter import Parameter, Shape, as_array, as_dtype
+from .parameter import Parameter, Shape, as_array, as_dtype, is_ready
 
 __all__ = ["Layer", "Pair", "Parameter", "Shape", "Window", "no_grad"]
 
@@ -64,7 +64,7 @@ class Layer:
         self._buffers = []
         self._children = {}
         self._saved: Any = None
-        self._output: Shape | None = None
+        self._output: tuple[Shape, Any] = (), None  # shape and dtype of the last output
         self.training = True
         self.input_gradient = True
         self.device = get_device("cpu" if device is None else device)
@@ -108,13 +108,35 @@ class Layer:
         TypeError
             If `x` doesn't hold real numbers, or lies on another device.
         """
-        what = f"the input of {self!r}"
-        x = as_array(x, self.device, self.dtype, what, self.either_order)
-        self._saved = None
-        self.output_shape(tuple(x.shape))
-        y = self._forward(x)
-        self._output = tuple(y.shape)
+        return self._run(self._forward, x)
+
+    def _run(self, forward: Callable[[Any], Any], x: Any) -> Any:
+        """Return ``forward(x)`` after checking x; note what a backward pass will be checked by."""
+        if not is_ready(x, self.device, self.dtype):
+            what = f"the input of {self!r}"
+            x = as_array(x, self.device, self.dtype, what, self.either_order)
+        noted = self.__dict__  # not by attribute: `__setattr__` costs more than all else here
+        noted["_saved"] = None
+        self._check_shape(tuple(x.shape))
+        y = forward(x)
+        noted["_output"] = tuple(y.shape), y.dtype
         return y
+
+    def forward_relu(self, x: Any) -> Any:
+        """Return ``relu(self.forward(x))`` in one pass; where `fuses_relu` says that it can."""
+        return self._run(self._forward_relu, x)
+
+    def backward_relu(self, dy: Any) -> Any:
+        """Return the gradient of the input of `forward_relu`, as `backward` does."""
+        return self._backward_relu(self._checked_gradient(dy))
+
+    def fuses_relu(self) -> bool:
+        """Return whether a `ReLU` that follows this layer can be computed in the same pass."""
+        return False
+
+    def _check_shape(self, shape: Shape) -> None:
+        """Raise `ShapeError` unless an input of `shape` fits."""
+        self.output_shape(shape)
 
     def backward(self, dy: Any) -> Any:
         """Return the gradient of the input; each parameter gets its gradient in ``.grad``.
@@ -131,34 +153,38 @@ class Layer:
         ShapeError
             If `dy` doesn't have the shape of that output.
         """
+        return self._backward(self._checked_gradient(dy))
+
+    def _checked_gradient(self, dy: Any) -> Any:
+        """Return `dy` as an array that `_backward` can take, or say why that can't be."""
         if self._saved is None:
             raise RuntimeError(
                 f"{self!r}: backward was called before forward; it needs what the forward pass "
                 f"kept, and predict, evaluate and no_grad keep nothing"
             )
-        what = f"the gradient given to {self!r}"
-        dy = as_array(dy, self.device, self._saved_dtype(), what, self.either_order)
-        if tuple(dy.shape) != self._output:
+        shape, dtype = self._output
+        if not is_ready(dy, self.device, dtype):
+            what = f"the gradient given to {self!r}"
+            dy = as_array(dy, self.device, dtype, what, self.either_order)
+        if tuple(dy.shape) != shape:
             raise ShapeError(
                 f"{self!r}: the gradient has shape {tuple(dy.shape)}, but the output of the "
-                f"last forward pass had shape {self._output}"
+                f"last forward pass had shape {shape}"
             )
-        return self._backward(dy)
-
-    def _saved_dtype(self) -> np.dtype | None:
-        if self.dtype is not None:
-            return self.dtype
-        for value in self._saved if isinstance(self._saved, tuple) else ():
-            if getattr(value, "dtype", None) in (np.float32, np.float64):
-                return np.dtype(value.dtype)
-        return None
+        return dy
 
     def save_for_backward(self, *values: Any) -> None:
         """Keep `values` in ``self._saved`` for the backward pass, unless `no_grad` is on."""
-        self._saved = None if getattr(_mode, "off", False) else values
+        self.__dict__["_saved"] = None if getattr(_mode, "off", False) else values
 
     def _forward(self, x: Any) -> Any:
         raise TypeError(f"{type(self).__name__} must define _forward(self, x)")
+
+    def _forward_relu(self, x: Any) -> Any:
+        raise TypeError(f"{type(self).__name__} can't compute a ReLU in the same pass")
+
+    def _backward_relu(self, dy: Any) -> Any:
+        raise TypeError(f"{type(self).__name__} can't compute a ReLU in the same pass")
 
     def _backward(self, dy: Any) -> Any:
         raise TypeError(f"{type(self).__name__} must define _backward(self, dy)")

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..kernels.order import is_last
 from ..shapes import ShapeError, as_count
 from .base import Shape
 from .conv import need_pictures
@@ -15,9 +16,18 @@ from .norm import Normalisation, need_channels
 __all__ = ["BatchNorm1d", "BatchNorm2d"]
 
 
+def _by_channel(array: Any) -> Any:
+    """Return an array (N, C, ...), in whatever order it lies, as (N, C, S)."""
+    n, c, *rest = array.shape
+    if is_last(array):
+        return array.transpose(0, 2, 3, 1).reshape(n, math.prod(rest), c).transpose(0, 2, 1)
+    return array.reshape(n, c, math.prod(rest))
+
+
 class _BatchNorm(Normalisation):
     """All of batch normalisation but the number of axes."""
 
+    either_order = True
     running_mean: Any
     running_var: Any
     num_batches_tracked: Any
@@ -75,8 +85,8 @@ class _BatchNorm(Normalisation):
 
     def _forward(self, x: Any) -> Any:
         shape = tuple(x.shape)
-        values = x.reshape(*shape[:2], math.prod(shape[2:]))
-        y = self.device.empty(tuple(values.shape), x.dtype)
+        y = self.device.like(x)
+        views = _by_channel(x), _by_channel(y)
         factors = self._affine(x.dtype)
         count = shape[0] * math.prod(shape[2:])
         # a batch without examples has no statistics; it passes as in evaluation
@@ -89,14 +99,14 @@ class _BatchNorm(Normalisation):
                     f"DataLoader(drop_last=True) where the last one is small, or eval()"
                 )
             mean, var = (self.device.empty((self.num_features,), np.float64) for _ in range(2))
-            self.kernels.batch_norm_forward(values, *factors, self.eps, mean, var, y)
+            self.kernels.batch_norm_forward(views[0], *factors, self.eps, mean, var, views[1])
         else:
             mean, var = self._running(x.dtype)
-            self.kernels.batch_norm_eval_forward(values, *factors, mean, var, self.eps, y)
-        self.save_for_backward(values, mean, var, of_batch, shape)
+            self.kernels.batch_norm_eval_forward(views[0], *factors, mean, var, self.eps, views[1])
+        self.save_for_backward(x, mean, var, of_batch)
         if self.training and self.track_running_stats:
             self._follow(mean, var, count)
-        return y.reshape(*shape)
+        return y
 
     def _running(self, dtype: Any) -> tuple[Any, Any]:
         """Return the running statistics; for an empty batch of a layer without any, these."""
@@ -118,15 +128,15 @@ class _BatchNorm(Normalisation):
             )
 
     def _backward(self, dy: Any) -> Any:
-        values, mean, var, of_batch, shape = self._saved
-        dy = dy.reshape(*values.shape)
+        x, mean, var, of_batch = self._saved
+        values, dy = _by_channel(x), _by_channel(self.device.match(dy, x))
         weight, _ = self._affine(dy.dtype)
         dweight, dbias = (self.device.empty((self.num_features,), dy.dtype) for _ in range(2))
-        dx = self.device.empty(tuple(values.shape), dy.dtype) if self.input_gradient else None
+        dx = self.device.like(x) if self.input_gradient else None
         statistics = (mean, var, self.eps)
         if of_batch and self.input_gradient:
             self.kernels.batch_norm_backward_input(
-                dy, values, weight, *statistics, dweight, dbias, dx
+                dy, values, weight, *statistics, dweight, dbias, _by_channel(dx)
             )
         else:
             if self.weight is not None:
@@ -134,9 +144,11 @@ class _BatchNorm(Normalisation):
             if self.bias is not None:
                 self.kernels.batch_norm_backward_bias(dy, dbias)
             if self.input_gradient:
-                self.kernels.batch_norm_eval_backward_input(dy, weight, var, self.eps, dx)
+                self.kernels.batch_norm_eval_backward_input(
+                    dy, weight, var, self.eps, _by_channel(dx)
+                )
         self._add_grads(dweight, dbias)
-        return None if dx is None else dx.reshape(*shape)
+        return dx
 
 
 class BatchNorm1d(_BatchNorm):

@@ -28,7 +28,7 @@ class Identity(Layer):
         super().__init__()
 
     def _forward(self, x: Any) -> Any:
-        self.save_for_backward(x)
+        self.save_for_backward()
         return x
 
     def _backward(self, dy: Any) -> Any:
@@ -158,7 +158,7 @@ class Residual(Branches):
     def _forward(self, x: Any) -> Any:
         y = self.branch.forward(x)
         short = x if self.shortcut is None else self.shortcut.forward(x)
-        self.save_for_backward(x)
+        self.save_for_backward()
         return self._add(y, short)
 
     def _backward(self, dy: Any) -> Any:
@@ -243,11 +243,11 @@ class Concat(Branches):
             part = self.device.match(part, y)
             self.kernels.concat_forward(self._view(part, axis), begin, self._view(y, axis))
             begin += part.shape[axis]
-        self.save_for_backward(x, shapes)
+        self.save_for_backward(shapes)
         return y
 
     def _backward(self, dy: Any) -> Any:
-        _, shapes = self._saved
+        (shapes,) = self._saved
         axis = self._axis(tuple(dy.shape))
         dy = dy if axis == 1 else self.device.planes(dy)
         begin, dx = 0, None

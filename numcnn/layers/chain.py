@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 from ..shapes import ShapeError
+from .activation import ReLU
 from .base import Layer, Pair, Shape, Window
 from .branches import as_named, refuse_repeated
 
@@ -66,6 +68,9 @@ PASS_ON = {
 class Chain(Layer):
     """Layers in a row: forward from first to last, backward from last to first.
 
+    A `ReLU` that follows a layer which can compute it along (`Layer.fuses_relu`) takes no pass of
+    its own; what comes out is the same.
+
     The parts of `numcnn.Sequential` that need nothing but layers.
 
     Parameters
@@ -85,6 +90,7 @@ class Chain(Layer):
     def __init__(self, *layers: Layer | Mapping[str, Layer]) -> None:
         super().__init__()
         self._children.update(as_named(layers))
+        self._fitting: Shape | None = None  # the last shape that was checked
         refuse_repeated(self)
         self._check_neighbours()
 
@@ -134,6 +140,15 @@ class Chain(Layer):
             f"{self[position - 1]!r}, gives {shape}"
         )
 
+    def _check_shape(self, shape: Shape) -> None:
+        """Raise `ShapeError` before the first layer has run, unless all layers fit `shape`.
+
+        What fitted a moment ago is let through; each layer looks at its own input anyway.
+        """
+        if shape != self._fitting:
+            self.output_shape(shape)
+            self._fitting = shape
+
     def output_shape(self, shape: Shape) -> Shape:
         """Return the shape of the last layer's output for an input of `shape`."""
         for position, layer in enumerate(self):
@@ -165,12 +180,33 @@ class Chain(Layer):
         return reach, stride
 
     def _forward(self, x: Any) -> Any:
-        self.save_for_backward(x)
-        for layer in self:
-            x = layer.forward(x)
+        layers = list(self._children.values())
+        fused = frozenset(
+            place
+            for place, (layer, after) in enumerate(pairwise(layers))
+            if type(after) is ReLU and layer.fuses_relu() and _untouched(layer, after)
+        )
+        self.save_for_backward(fused)
+        for place, layer in enumerate(layers):
+            if place in fused:
+                x = layer.forward_relu(x)
+            elif place - 1 in fused:
+                assert isinstance(layer, ReLU)
+                layer.take_output(x)
+            else:
+                x = layer.forward(x)
         return x
 
     def _backward(self, dy: Any) -> Any:
-        for layer in reversed(list(self)):
-            dy = layer.backward(dy)
+        (fused,) = self._saved
+        for place, layer in reversed(list(enumerate(self._children.values()))):
+            if place in fused:
+                dy = layer.backward_relu(dy)
+            elif place - 1 not in fused:
+                dy = layer.backward(dy)
         return dy
+
+
+def _untouched(*layers: Layer) -> bool:
+    """Return whether nobody put functions of his own in the place of a layer's."""
+    return all(vars(layer).keys().isdisjoint({"forward", "backward"}) for layer in layers)

@@ -279,30 +279,60 @@ class Conv2d(SlidingWindow):
             "conv2d", self.algorithm if self.device.name == "cpu" else "auto"
         )
 
+    def fuses_relu(self) -> bool:
+        """Return whether a `ReLU` that follows this layer can be computed in the same pass."""
+        return type(self) is Conv2d and self.device.name == "cpu" and self.algorithm == "auto"
+
     def _forward(self, x: Any) -> Any:
+        return self._convolve(x, self._algorithm().conv2d_forward, False)
+
+    def _forward_relu(self, x: Any) -> Any:
+        return self._convolve(x, self.kernels.conv_relu2d_forward, True)
+
+    def _convolve(self, x: Any, forward: Any, keeps_output: bool) -> Any:
         shape = tuple(x.shape)
         y = self.device.pictures(self.output_shape(shape), x.dtype)
         x = self._pad(x)
         bias = self._zeros(x.dtype) if self.bias is None else self.bias.data
-        self._algorithm().conv2d_forward(x, self.weight.data, bias, *self._geometry(), y)
-        self.save_for_backward(x, shape)
+        forward(x, self.weight.data, bias, *self._geometry(), y)
+        self.save_for_backward(x, shape, y if keeps_output else None)
         return y
 
     def _zeros(self, dtype: Any) -> Any:
         return self.device.to_device(np.zeros(self.out_channels, dtype))
 
     def _backward(self, dy: Any) -> Any:
-        x, shape = self._saved
+        module = self._algorithm()
+        nests = (
+            module.conv2d_backward_weight,
+            self.kernels.conv2d_backward_bias,
+            module.conv2d_backward_input,
+        )
+        return self._gradients((dy,), *nests)
+
+    def _backward_relu(self, dy: Any) -> Any:
+        kernels = self.kernels
+        nests = (
+            kernels.conv_relu2d_backward_weight,
+            kernels.conv_relu2d_backward_bias,
+            kernels.conv_relu2d_backward_input,
+        )
+        return self._gradients((dy, self._saved[2]), *nests)
+
+    def _gradients(self, dy: tuple[Any, ...], of_weight: Any, of_bias: Any, of_input: Any) -> Any:
+        """Add the parameters' gradients, and return that of the input."""
+        x, shape, _ = self._saved
+        dtype = dy[0].dtype
         geometry = self._geometry()
-        dweight = self.device.empty(self.weight.shape, dy.dtype)
-        self._algorithm().conv2d_backward_weight(dy, x, *geometry, dweight)
+        dweight = self.device.empty(self.weight.shape, dtype)
+        of_weight(*dy, x, *geometry, dweight)
         self.weight.add_grad(dweight)
         if self.bias is not None:
-            dbias = self.device.empty(self.bias.shape, dy.dtype)
-            self.kernels.conv2d_backward_bias(dy, dbias)
+            dbias = self.device.empty(self.bias.shape, dtype)
+            of_bias(*dy, dbias)
             self.bias.add_grad(dbias)
         if not self.input_gradient:
             return None
-        dx = self.device.pictures(tuple(x.shape), dy.dtype)
-        self._algorithm().conv2d_backward_input(dy, self.weight.data, *geometry, dx)
+        dx = self.device.pictures(tuple(x.shape), dtype)
+        of_input(*dy, self.weight.data, *geometry, dx)
         return self._unpad(dx, shape)

@@ -39,9 +39,11 @@ class RandomLayer(Layer):
         super().__init__()
         self.calls = 0
         self._seed = next_seed()
+        self._key: list[int] | None = None  # of the decisions, made from the seed when needed
 
     def _reseed_own(self, root: np.random.SeedSequence) -> None:
         self._seed = root.spawn(1)[0]
+        self._key = None
         self.calls = 0
 
     def _draw(self) -> np.random.Generator:
@@ -89,18 +91,28 @@ class Dropout(RandomLayer):
 
     def _forward(self, x: Any) -> Any:
         if not self.training or self.p == 0:
-            self.save_for_backward(None, x)
+            self.save_for_backward(None, None)
             return x
-        return self._disturb(x, self._rows(tuple(x.shape)), self._draw())
+        return self._disturb(x, self._rows(tuple(x.shape)))
 
-    def _disturb(self, x: Any, rows: tuple[int, int], draw: np.random.Generator) -> Any:
+    def _disturb(self, x: Any, rows: tuple[int, int]) -> Any:
         """Return what becomes of `x` while training."""
-        keep = draw.random(rows[0]) >= self.p
-        return self._multiply(x, rows, keep / max(1 - self.p, 1e-30))
+        return self._multiply(x, rows, self._decide(rows[0], 1 / max(1 - self.p, 1e-30), x.dtype))
 
-    def _multiply(self, x: Any, rows: tuple[int, int], factors: np.ndarray) -> Any:
-        """Return `x` with each row multiplied by its factor; the gradient will be, too."""
-        mask = self.device.to_device(factors.astype(x.dtype))
+    def _decide(self, size: int, kept: float, dtype: Any) -> Any:
+        """Return a mask of this call's decisions, `kept` or 0; the next call gets another."""
+        mask = self.device.empty((size,), dtype)
+        if self._key is None:
+            self._key = self._seed.generate_state(2).tolist()
+        # in units of 2**-32; p = 1 would need one unit more, and keeps 0 of everything instead
+        limit = min(round(self.p * 2**32), 2**32 - 1)
+        kept = 0.0 if self.p == 1 else kept
+        self.kernels.bernoulli_forward(*self._key, self.calls, limit, kept, mask)
+        self.calls += 1
+        return mask
+
+    def _multiply(self, x: Any, rows: tuple[int, int], mask: Any) -> Any:
+        """Return `x` with each row multiplied by its number; the gradient will be, too."""
         y = self.device.empty(tuple(x.shape), x.dtype)
         self.kernels.dropout_forward(x.reshape(*rows), mask, y.reshape(*rows))
         self.save_for_backward(mask, rows)
@@ -208,12 +220,13 @@ class AlphaDropout(Dropout):
 
     LOW = -SELU.ALPHA * SELU.SCALE
 
-    def _disturb(self, x: Any, rows: tuple[int, int], draw: np.random.Generator) -> Any:
-        keep = draw.random(rows[0]) >= self.p
+    def _disturb(self, x: Any, rows: tuple[int, int]) -> Any:
         kept = (1 - self.p) * (1 + self.p * self.LOW**2)
         a = 1 / math.sqrt(kept) if kept else 0.0
-        shift = np.where(keep, 0.0, a * self.LOW) - a * self.p * self.LOW
-        y = self._multiply(x, rows, keep * a)
+        mask = self._decide(rows[0], a, x.dtype)
+        dropped = self.device.to_host(mask) == 0
+        shift = np.where(dropped, a * self.LOW, 0.0) - a * self.p * self.LOW
+        y = self._multiply(x, rows, mask)
         flat = y.reshape(-1)
         self.kernels.add_forward(flat, self.device.to_device(shift.astype(x.dtype)), flat)
         return y
@@ -241,8 +254,9 @@ class GaussianDropout(Dropout):
             raise ValueError("p must be below 1: the variance p / (1 - p) would be infinite")
         super().__init__(p)
 
-    def _disturb(self, x: Any, rows: tuple[int, int], draw: np.random.Generator) -> Any:
-        return self._multiply(x, rows, draw.normal(1.0, math.sqrt(self.p / (1 - self.p)), rows[0]))
+    def _disturb(self, x: Any, rows: tuple[int, int]) -> Any:
+        factors = self._draw().normal(1.0, math.sqrt(self.p / (1 - self.p)), rows[0])
+        return self._multiply(x, rows, self.device.to_device(factors.astype(x.dtype)))
 
 
 class GaussianNoise(RandomLayer):
@@ -273,7 +287,7 @@ class GaussianNoise(RandomLayer):
         return f"std={self.std:g}"
 
     def _forward(self, x: Any) -> Any:
-        self.save_for_backward(x)
+        self.save_for_backward()
         if not self.training or self.std == 0:
             return x
         noise = self._draw().normal(0.0, self.std, math.prod(x.shape)).astype(x.dtype)

@@ -88,7 +88,7 @@ class Linear(Layer):
         return
 
     def _forward(self, x: Any) -> Any:
-        rows = x.reshape(math.prod(x.shape[:-1]), self.in_features)
+        rows = x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), self.in_features)
         y = self.device.empty((rows.shape[0], self.out_features), x.dtype)
         if self.bias is None:
             bias = self.device.to_device(np.zeros(self.out_features, x.dtype))
@@ -96,11 +96,11 @@ class Linear(Layer):
             bias = self.bias.data
         self.kernels.linear_forward(rows, self.weight.data, bias, y)
         self.save_for_backward(rows, tuple(x.shape))
-        return y.reshape(*x.shape[:-1], self.out_features)
+        return y if x.ndim == 2 else y.reshape(*x.shape[:-1], self.out_features)
 
     def _backward(self, dy: Any) -> Any:
         rows, shape = self._saved
-        dy = dy.reshape(rows.shape[0], self.out_features)
+        dy = dy if len(shape) == 2 else dy.reshape(rows.shape[0], self.out_features)
         dweight = self.device.empty(self.weight.shape, dy.dtype)
         self.kernels.linear_backward_weight(dy, rows, dweight)
         self.weight.add_grad(dweight)
@@ -112,7 +112,7 @@ class Linear(Layer):
             return None
         dx = self.device.empty(tuple(rows.shape), dy.dtype)
         self.kernels.linear_backward_input(dy, self.weight.data, dx)
-        return dx.reshape(*shape)
+        return dx if len(shape) == 2 else dx.reshape(*shape)
 
 
 class Flatten(Layer):
@@ -150,7 +150,7 @@ class Flatten(Layer):
         return
 
     def _forward(self, x: Any) -> Any:
-        self.save_for_backward(tuple(x.shape), x)
+        self.save_for_backward(tuple(x.shape))
         return x.reshape(*self.output_shape(tuple(x.shape)))
 
     def _backward(self, dy: Any) -> Any:

@@ -11,10 +11,11 @@ from ..device import Device, get_device, is_gpu_array
 from ..init import generator, next_seed
 from ..shapes import ShapeError
 
-__all__ = ["Parameter", "as_array", "as_dtype", "refuse_masked"]
+__all__ = ["Parameter", "as_array", "as_dtype", "is_ready", "refuse_masked"]
 
 Shape = tuple[int, ...]
 Initialiser = Callable[[np.random.Generator, Shape], np.ndarray]
+FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
 
 def as_dtype(dtype: Any) -> np.dtype:
@@ -29,6 +30,20 @@ def refuse_masked(x: Any, what: str) -> None:
     """Raise TypeError for a masked array, whose mask would be lost without a word."""
     if isinstance(x, np.ma.MaskedArray):
         raise TypeError(f"{what} is a masked array; fill it first, for example with x.filled(0)")
+
+
+def is_ready(x: Any, device: Device, dtype: np.dtype | None) -> bool:
+    """Return whether `as_array` would return `x` itself, where that is seen at a glance.
+
+    Most arrays come from another layer, and a small network would spend more time on asking than
+    on computing.
+    """
+    if type(x) is not np.ndarray or device.name == "cuda":
+        return False
+    if x.dtype is not dtype and (dtype is not None or x.dtype not in (FLOAT32, FLOAT64)):
+        return False
+    flags = x.flags
+    return flags.c_contiguous and flags.aligned
 
 
 def as_array(

@@ -16,6 +16,8 @@ __all__ = ["AvgPool2d", "MaxPool2d"]
 class _Pool2d(Layer):
     """Window arithmetic that both kinds of pooling share."""
 
+    either_order = True
+
     def __init__(
         self,
         kernel_size: int | tuple[int, int],
@@ -121,9 +123,9 @@ class Indexed(Layer):
         y = super().forward(x)
         return (y, self.indices) if self.return_indices else y
 
-    def _new_argmax(self, x: Any, shape: Shape) -> Any:
+    def _new_argmax(self, x: Any, y: Any) -> Any:
         """Return the array to note winners in; what somebody will read has torch's type."""
-        argmax = self.device.empty(shape, np.int64 if self.keep_indices else np.int32)
+        argmax = self.device.like(y, dtype=np.int64 if self.keep_indices else np.int32)
         self.indices = argmax if self.keep_indices else None
         self.pooled = tuple(x.shape)
         return argmax
@@ -195,16 +197,15 @@ class MaxPool2d(Indexed, _Pool2d):
         return (*self.kernel_size, *self.stride, *self.padding, *self.dilation)
 
     def _forward(self, x: Any) -> Any:
-        shape = self.output_shape(tuple(x.shape))
-        y = self.device.empty(shape, x.dtype)
-        argmax = self._new_argmax(x, shape)
+        y = self.device.pictures(self.output_shape(tuple(x.shape)), x.dtype)
+        argmax = self._new_argmax(x, y)
         self.kernels.max_pool2d_forward(x, *self._geometry(), y, argmax)
         self.save_for_backward(argmax, tuple(x.shape), x.dtype)
         return y
 
     def _backward(self, dy: Any) -> Any:
         argmax, shape, dtype = self._saved
-        dx = self.device.empty(shape, dtype)
+        dx = self.device.pictures(shape, dtype)
         self.kernels.max_pool2d_backward_input(dy, argmax, *self._geometry(), dx)
         return dx
 
@@ -263,13 +264,13 @@ class AvgPool2d(_Pool2d):
         )
 
     def _forward(self, x: Any) -> Any:
-        y = self.device.empty(self.output_shape(tuple(x.shape)), x.dtype)
+        y = self.device.pictures(self.output_shape(tuple(x.shape)), x.dtype)
         self.kernels.avg_pool2d_forward(x, *self._geometry(), y)
         self.save_for_backward(tuple(x.shape), x.dtype)
         return y
 
     def _backward(self, dy: Any) -> Any:
         shape, dtype = self._saved
-        dx = self.device.empty(shape, dtype)
+        dx = self.device.pictures(shape, dtype)
         self.kernels.avg_pool2d_backward_input(dy, *self._geometry(), dx)
         return dx

@@ -202,7 +202,7 @@ class MaxUnpool2d(Layer):
                 f"{self!r} got an input of shape {shape}, but {pool!r} made an output of shape "
                 f"{tuple(pool.indices.shape)}: the layers between must keep the shape"
             )
-        return pool.indices, (pool.pooled[2], pool.pooled[3])
+        return self.device.planes(pool.indices), (pool.pooled[2], pool.pooled[3])
 
     def _checked(self, indices: Any, shape: Shape, size: Size) -> Any:
         """Return the user's indices as an array of this device; refuse what can't be right."""

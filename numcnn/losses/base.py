@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..device import get_device, is_gpu_array
-from ..layers.parameter import as_array
+from ..layers.parameter import as_array, is_ready
 from ..shapes import ShapeError
 
 __all__ = ["Loss"]
@@ -103,7 +103,9 @@ class Loss:
         self._saved = None
         if is_gpu_array(pred) and self.device.name != "cuda":
             self.device = get_device("cuda")
-        pred = as_array(pred, self.device, None, f"the prediction given to {type(self).__name__}")
+        if not is_ready(pred, self.device, None):
+            what = f"the prediction given to {type(self).__name__}"
+            pred = as_array(pred, self.device, None, what)
         if 0 in pred.shape:
             raise ShapeError(f"{self!r}: the prediction is empty: shape {tuple(pred.shape)}")
         losses = self.device.to_host(self._losses(pred, target))
@@ -132,11 +134,16 @@ class Loss:
         """
         if self._saved is None:
             raise RuntimeError(f"{self!r}: backward was called before the loss was computed")
-        dlosses = np.broadcast_to(self._divided(np.asarray(upstream, np.float64)), self._shape)
-        return self._backward(np.array(dlosses))
+        if not isinstance(upstream, float):
+            upstream = np.asarray(upstream, np.float64)
+        dlosses = np.empty(self._shape)
+        dlosses[...] = self._divided(upstream)
+        return self._backward(dlosses)
 
     def _divided(self, value: Any) -> Any:
         """Return a number or an array by the divisor; that is 0 where every label is ignored."""
+        if self.divisor:
+            return value / self.divisor
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.divide(value, self.divisor)
 

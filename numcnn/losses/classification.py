@@ -33,6 +33,8 @@ class _LabelLoss(Loss):
                 f"got shape {self.weight.shape}"
             )
         self._labels: np.ndarray = np.empty(0, np.int64)
+        self._made: Any = None  # the weights as an array of the device
+        self._made_for: tuple | None = None  # and for which classes, dtype and device
 
     def takes_labels(self, target: Any) -> bool:
         """Return True: these losses take nothing else."""
@@ -51,12 +53,16 @@ class _LabelLoss(Loss):
         return self.device.to_device(self._labels.reshape(shape[0], -1))
 
     def _weights(self, pred: Any) -> Any:
-        """Return one weight for each class, on the device."""
-        weights = class_weights(self.weight, pred.shape[1], pred.dtype, self)
-        return self.device.to_device(weights)
+        """Return one weight for each class, on the device; they are the same at every call."""
+        wanted = pred.shape[1], pred.dtype, self.device
+        if self._made_for != wanted:
+            weights = class_weights(self.weight, pred.shape[1], pred.dtype, self)
+            self._made = self.device.to_device(weights)
+            self._made_for = wanted
+        return self._made
 
     def _upstream(self, dlosses: np.ndarray, rows: tuple[int, ...], dtype: Any) -> Any:
-        return self.device.to_device(np.ascontiguousarray(dlosses.reshape(rows), dtype))
+        return self.device.to_device(dlosses.reshape(rows).astype(dtype))
 
     def _weight_of_labels(self) -> float:
         """Return the sum of the weights of the labels, the ignored ones left out."""

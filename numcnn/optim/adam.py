@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..layers.base import Parameter
-from .base import Optimizer, not_negative
+from .base import Optimizer, not_negative, row
 
 __all__ = ["Adam", "AdamW"]
 
@@ -56,17 +56,20 @@ class Adam(Optimizer):
             self.slots = ("mean", "square", "largest")
 
     def _update(self, parameter: Parameter, arrays: list[Any], state: dict[str, Any]) -> None:
+        beta1, beta2 = self.betas
         parameter.device.kernels.adam_update(
-            parameter.grad.reshape(-1),
+            row(parameter.grad),
             float(self.lr),
-            *self.betas,
+            beta1,
+            beta2,
             self.eps,
             self.weight_decay,
             int(self.decoupled),
             int(self.amsgrad),
             state["step"],
-            parameter.data.reshape(-1),
-            *arrays[:2],
+            row(parameter.data),
+            arrays[0],
+            arrays[1],
             arrays[-1],  # without amsgrad the kernel doesn't touch it
         )
 

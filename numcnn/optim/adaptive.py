@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..layers.base import Parameter
-from .base import Optimizer, not_negative
+from .base import Optimizer, not_negative, row
 
 __all__ = ["Adadelta", "Adagrad", "RMSprop"]
 
@@ -57,14 +57,14 @@ class RMSprop(Optimizer):
         own = dict(zip(self.slots, arrays, strict=True))
         square = own["square"]  # also in the place of what the kernel won't touch
         parameter.device.kernels.rmsprop_update(
-            parameter.grad.reshape(-1),
+            row(parameter.grad),
             float(self.lr),
             self.alpha,
             self.eps,
             self.weight_decay,
             self.momentum,
             int(self.centered),
-            parameter.data.reshape(-1),
+            row(parameter.data),
             square,
             own.get("mean", square),
             own.get("velocity", square),
@@ -111,13 +111,13 @@ class Adagrad(Optimizer):
 
     def _update(self, parameter: Parameter, arrays: list[Any], state: dict[str, Any]) -> None:
         parameter.device.kernels.adagrad_update(
-            parameter.grad.reshape(-1),
+            row(parameter.grad),
             float(self.lr),
             self.lr_decay,
             self.weight_decay,
             self.eps,
             state["step"],
-            parameter.data.reshape(-1),
+            row(parameter.data),
             *arrays,
         )
 
@@ -159,11 +159,11 @@ class Adadelta(Optimizer):
 
     def _update(self, parameter: Parameter, arrays: list[Any], state: dict[str, Any]) -> None:
         parameter.device.kernels.adadelta_update(
-            parameter.grad.reshape(-1),
+            row(parameter.grad),
             float(self.lr),
             self.rho,
             self.eps,
             self.weight_decay,
-            parameter.data.reshape(-1),
+            row(parameter.data),
             *arrays,
         )

@@ -10,7 +10,7 @@ import numpy as np
 from ..layers.base import Layer, Parameter
 from ..shapes import as_count
 
-__all__ = ["Optimizer", "not_negative"]
+__all__ = ["Optimizer", "not_negative", "row"]
 
 
 def not_negative(value: float, name: str) -> float:
@@ -18,6 +18,11 @@ def not_negative(value: float, name: str) -> float:
     if not value >= 0:
         raise ValueError(f"{name} must be 0 or more, got {value}")
     return float(value)
+
+
+def row(array: Any) -> Any:
+    """Return all numbers of `array` in one row; nothing is copied."""
+    return array if array.ndim == 1 else array.reshape(-1)
 
 
 class Optimizer:
@@ -60,24 +65,25 @@ class Optimizer:
         RuntimeError
             If no parameter has a gradient, because ``backward`` wasn't called.
         """
-        if all(parameter.grad is None for parameter in self.params):
+        found = [
+            pair for pair in zip(self.params, self._state, strict=True) if pair[0].grad is not None
+        ]
+        if not found:
             raise RuntimeError(
                 "no parameter has a gradient: call model.backward(loss.backward()) before step()"
             )
         self.steps += 1
-        for parameter, state in zip(self.params, self._state, strict=True):
-            if parameter.grad is not None:
-                self._update(parameter, self._arrays(parameter, state), state)
+        for parameter, state in found:
+            self._update(parameter, self._arrays(parameter, state), state)
 
     def _arrays(self, parameter: Parameter, state: dict[str, Any]) -> list[Any]:
-        """Return the parameter's own arrays as 1-D views, made at the first step."""
-        state.setdefault("step", 0)
-        state["step"] += 1
+        """Return the parameter's own arrays, one row each, made at the first step."""
+        state["step"] = state.get("step", 0) + 1
         for slot in self.slots:
             if slot not in state:
-                fresh = np.full(parameter.shape, self.first_value, parameter.dtype)
+                fresh = np.full(parameter.size, self.first_value, parameter.dtype)
                 state[slot] = parameter.device.to_device(fresh)
-        return [state[slot].reshape(-1) for slot in self.slots]
+        return [state[slot] for slot in self.slots]
 
     def _update(self, parameter: Parameter, arrays: list[Any], state: dict[str, Any]) -> None:
         raise TypeError(f"{type(self).__name__} must define _update")
@@ -87,8 +93,9 @@ class Optimizer:
         state: dict[str, Any] = {"steps": self.steps, "lr": self.lr}
         for i, (parameter, own) in enumerate(zip(self.params, self._state, strict=True)):
             for name, value in own.items():
-                host = value if name == "step" else np.array(parameter.device.to_host(value))
-                state[f"{i}.{name}"] = host
+                if name != "step":
+                    value = np.array(parameter.device.to_host(value)).reshape(parameter.shape)
+                state[f"{i}.{name}"] = value
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -109,5 +116,5 @@ class Optimizer:
             array = np.asarray(value, parameter.dtype)
             if array.shape != parameter.shape:
                 raise ValueError(f"{name} has shape {array.shape}, expected {parameter.shape}")
-            fresh[int(position)][slot] = parameter.device.to_device(array.copy())
+            fresh[int(position)][slot] = parameter.device.to_device(array.reshape(-1).copy())
         self.steps, self.lr, self._state = int(state["steps"]), float(state["lr"]), fresh

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..layers.base import Parameter
-from .base import Optimizer, not_negative
+from .base import Optimizer, not_negative, row
 
 __all__ = ["SGD"]
 
@@ -51,8 +51,8 @@ class SGD(Optimizer):
             self.slots = ()
 
     def _update(self, parameter: Parameter, arrays: list[Any], state: dict[str, Any]) -> None:
-        param = parameter.data.reshape(-1)
-        grad = parameter.grad.reshape(-1)
+        param = row(parameter.data)
+        grad = row(parameter.grad)
         parameter.device.kernels.sgd_update(
             grad,
             float(self.lr),

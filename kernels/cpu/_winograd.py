@@ -1,0 +1,225 @@
+"""The steps of Winograd's algorithm F(4×4, 3×3) that turn tiles: small fixed matrices.
+
+A tile is turned along its columns, then along its rows; each instruction does so for a vector of
+channels, which lie side by side.
+"""
+
+import numpy as np
+
+from . import _simd
+from ._jit import helper
+
+WIDTH = _simd.WIDTH
+
+# The matrices evaluate polynomials at 0, ±P, ±Q and infinity. 1 and 2 would spare two
+# multiplications; these numbers cost a third of the rounding errors (and float32 holds them,
+# their squares and cubes exactly).
+P, Q = 3 / 4, 3 / 2
+P2, Q2 = P * P, Q * Q
+DIFFERENCE = P2 - Q2
+G = np.array(
+    [
+        [1 / (P2 * Q2), 0, 0],
+        [1 / (2 * P2 * DIFFERENCE), 1 / (2 * P * DIFFERENCE), 1 / (2 * DIFFERENCE)],
+        [1 / (2 * P2 * DIFFERENCE), -1 / (2 * P * DIFFERENCE), 1 / (2 * DIFFERENCE)],
+        [-1 / (2 * Q2 * DIFFERENCE), -1 / (2 * Q * DIFFERENCE), -1 / (2 * DIFFERENCE)],
+        [-1 / (2 * Q2 * DIFFERENCE), 1 / (2 * Q * DIFFERENCE), -1 / (2 * DIFFERENCE)],
+        [0, 0, 1],
+    ]
+)
+(G00, _, _), (G10, G11, G12), _, (G30, G31, G32) = G[:4].tolist()
+
+
+@helper
+def turn_input(source, at, down, across, half, target, to, to_down, to_across):
+    """Write Bᵀ d B of the 6×6 vectors of source from `at` to the 6×6 of target from `to`."""
+    for axis in range(2):
+        if axis == 0:  # along the columns, into half[i, j]
+            a, p, step_i, step_j, count = source, at, down, across, 6
+            b, q, next_i, next_j = half, 0, 6 * WIDTH, WIDTH
+        else:  # along its rows
+            a, p, step_i, step_j, count = half, 0, WIDTH, 6 * WIDTH, 6
+            b, q, next_i, next_j = target, to, to_across, to_down
+        for j in range(count):
+            d0 = _simd.load(a, p + j * step_j)
+            d1 = _simd.load(a, p + j * step_j + step_i)
+            d2 = _simd.load(a, p + j * step_j + 2 * step_i)
+            d3 = _simd.load(a, p + j * step_j + 3 * step_i)
+            d4 = _simd.load(a, p + j * step_j + 4 * step_i)
+            d5 = _simd.load(a, p + j * step_j + 5 * step_i)
+            even = _simd.plus(d4, d2, -Q2)
+            odd = _simd.plus(d3, d1, -Q2)
+            even_q = _simd.plus(d4, d2, -P2)
+            odd_q = _simd.plus(d3, d1, -P2)
+            o = q + j * next_j
+            _simd.store(_simd.plus(_simd.plus(d4, d2, -P2 - Q2), d0, P2 * Q2), b, o, 0)
+            _simd.store(_simd.plus(even, odd, P), b, o + next_i, 0)
+            _simd.store(_simd.plus(even, odd, -P), b, o + 2 * next_i, 0)
+            _simd.store(_simd.plus(even_q, odd_q, Q), b, o + 3 * next_i, 0)
+            _simd.store(_simd.plus(even_q, odd_q, -Q), b, o + 4 * next_i, 0)
+            _simd.store(_simd.plus(_simd.plus(d5, d3, -P2 - Q2), d1, P2 * Q2), b, o + 5 * next_i, 0)
+
+
+@helper
+def turn_output(source, at, down, across, half, target, to, to_down, to_across):
+    """Write Aᵀ m A of the 6×6 vectors of source from `at` to the 4×4 of target from `to`."""
+    for axis in range(2):
+        if axis == 0:  # along the columns, into half[i, j]
+            a, p, step_i, step_j, count = source, at, down, across, 6
+            b, q, next_i, next_j = half, 0, 6 * WIDTH, WIDTH
+        else:  # along its rows
+            a, p, step_i, step_j, count = half, 0, WIDTH, 6 * WIDTH, 4
+            b, q, next_i, next_j = target, to, to_across, to_down
+        for j in range(count):
+            m0 = _simd.load(a, p + j * step_j)
+            m1 = _simd.load(a, p + j * step_j + step_i)
+            m2 = _simd.load(a, p + j * step_j + 2 * step_i)
+            m3 = _simd.load(a, p + j * step_j + 3 * step_i)
+            m4 = _simd.load(a, p + j * step_j + 4 * step_i)
+            m5 = _simd.load(a, p + j * step_j + 5 * step_i)
+            even = _simd.plus(m1, m2, 1)
+            odd = _simd.times(_simd.plus(m1, m2, -1), P)
+            even_q = _simd.plus(m3, m4, 1)
+            odd_q = _simd.times(_simd.plus(m3, m4, -1), Q)
+            o = q + j * next_j
+            _simd.store(_simd.plus(_simd.plus(m0, even, 1), even_q, 1), b, o, 0)
+            _simd.store(_simd.plus(odd, odd_q, 1), b, o + next_i, 0)
+            _simd.store(_simd.plus(_simd.times(even, P2), even_q, Q2), b, o + 2 * next_i, 0)
+            _simd.store(_simd.plus(_simd.plus(m5, odd, P2), odd_q, Q2), b, o + 3 * next_i, 0)
+
+
+@helper
+def turn_gradient(source, at, down, across, half, target, to, to_down, to_across):
+    """Write A dy Aᵀ of the 4×4 vectors of source from `at` to the 6×6 of target from `to`."""
+    for axis in range(2):
+        if axis == 0:  # along the columns, into half[i, j]
+            a, p, step_i, step_j, count = source, at, down, across, 4
+            b, q, next_i, next_j = half, 0, 4 * WIDTH, WIDTH
+        else:  # along its rows
+            a, p, step_i, step_j, count = half, 0, WIDTH, 4 * WIDTH, 6
+            b, q, next_i, next_j = target, to, to_across, to_down
+        for j in range(count):
+            y0 = _simd.load(a, p + j * step_j)
+            y1 = _simd.load(a, p + j * step_j + step_i)
+            y2 = _simd.load(a, p + j * step_j + 2 * step_i)
+            y3 = _simd.load(a, p + j * step_j + 3 * step_i)
+            even = _simd.plus(y0, y2, P2)
+            odd = _simd.plus(y1, y3, P2)
+            even_q = _simd.plus(y0, y2, Q2)
+            odd_q = _simd.plus(y1, y3, Q2)
+            o = q + j * next_j
+            _simd.store(y0, b, o, 0)
+            _simd.store(_simd.plus(even, odd, P), b, o + next_i, 0)
+            _simd.store(_simd.plus(even, odd, -P), b, o + 2 * next_i, 0)
+            _simd.store(_simd.plus(even_q, odd_q, Q), b, o + 3 * next_i, 0)
+            _simd.store(_simd.plus(even_q, odd_q, -Q), b, o + 4 * next_i, 0)
+            _simd.store(y3, b, o + 5 * next_i, 0)
+
+
+@helper
+def turn_weight(source, at, down, across, half, target, to, to_down, to_across):
+    """Write G g Gᵀ of the 3×3 vectors of source from `at` to the 6×6 of target from `to`."""
+    for axis in range(2):
+        if axis == 0:  # along the columns, into half[i, j]
+            a, p, step_i, step_j, count = source, at, down, across, 3
+            b, q, next_i, next_j = half, 0, 3 * WIDTH, WIDTH
+        else:  # along its rows
+            a, p, step_i, step_j, count = half, 0, WIDTH, 3 * WIDTH, 6
+            b, q, next_i, next_j = target, to, to_across, to_down
+        for j in range(count):
+            g0 = _simd.load(a, p + j * step_j)
+            g1 = _simd.load(a, p + j * step_j + step_i)
+            g2 = _simd.load(a, p + j * step_j + 2 * step_i)
+            even = _simd.plus(_simd.times(g0, G10), g2, G12)
+            even_q = _simd.plus(_simd.times(g0, G30), g2, G32)
+            o = q + j * next_j
+            _simd.store(_simd.times(g0, G00), b, o, 0)
+            _simd.store(_simd.plus(even, g1, G11), b, o + next_i, 0)
+            _simd.store(_simd.plus(even, g1, -G11), b, o + 2 * next_i, 0)
+            _simd.store(_simd.plus(even_q, g1, G31), b, o + 3 * next_i, 0)
+            _simd.store(_simd.plus(even_q, g1, -G31), b, o + 4 * next_i, 0)
+            _simd.store(g2, b, o + 5 * next_i, 0)
+
+
+@helper
+def turn_back(source, at, down, across, half, target, to, to_down, to_across):
+    """Write Gᵀ m G of the 6×6 vectors of source from `at` to the 3×3 of target from `to`."""
+    for axis in range(2):
+        if axis == 0:  # along the columns, into half[i, j]
+            a, p, step_i, step_j, count = source, at, down, across, 6
+            b, q, next_i, next_j = half, 0, 6 * WIDTH, WIDTH
+        else:  # along its rows
+            a, p, step_i, step_j, count = half, 0, WIDTH, 6 * WIDTH, 3
+            b, q, next_i, next_j = target, to, to_across, to_down
+        for j in range(count):
+            m0 = _simd.load(a, p + j * step_j)
+            m1 = _simd.load(a, p + j * step_j + step_i)
+            m2 = _simd.load(a, p + j * step_j + 2 * step_i)
+            m3 = _simd.load(a, p + j * step_j + 3 * step_i)
+            m4 = _simd.load(a, p + j * step_j + 4 * step_i)
+            m5 = _simd.load(a, p + j * step_j + 5 * step_i)
+            even = _simd.plus(m1, m2, 1)
+            even_q = _simd.plus(m3, m4, 1)
+            o = q + j * next_j
+            first = _simd.plus(_simd.times(m0, G00), even, G10)
+            _simd.store(_simd.plus(first, even_q, G30), b, o, 0)
+            middle = _simd.times(_simd.plus(m1, m2, -1), G11)
+            _simd.store(_simd.plus(middle, _simd.plus(m3, m4, -1), G31), b, o + next_i, 0)
+            last = _simd.plus(m5, even, G12)
+            _simd.store(_simd.plus(last, even_q, G32), b, o + 2 * next_i, 0)
+
+
+@helper
+def load_patch(source, on, masked, sizes, place, size, padded, patch):
+    """patch[i, j, c] = source[n, top + i, left + j, c], zeros where there is no such number.
+
+    sizes is (rows, columns, channels) of the pictures. Where a mask is given, numbers count as 0
+    wherever `on` isn't positive.
+    """
+    rows, width, channels = sizes
+    n, top, left = place
+    whole = channels // WIDTH * WIDTH
+    none = _simd.zeros(1, 1)
+    for k in range(0, size * size * padded, WIDTH):
+        _simd.store(none, patch, k, 0)
+    for i in range(max(0, -top), min(size, rows - top)):
+        for j in range(max(0, -left), min(size, width - left)):
+            at = ((n * rows + top + i) * width + left + j) * channels
+            to = (i * size + j) * padded
+            for c in range(0, whole, WIDTH):
+                pixel = _simd.load(source, at + c)
+                if masked:
+                    pixel = _simd.where_positive(pixel, _simd.load(on, at + c))
+                _simd.store(pixel, patch, to + c, 0)
+            for c in range(whole, channels):
+                shown = not masked or not on[at + c] <= 0
+                patch[to + c] = source[at + c] if shown else np.float32(0)
+
+
+@helper
+def turn_tile(source, on, masked, sizes, place, gradient, patch, scratch, turned, t, tiles, span):
+    """turned[position, c // span, t, c % span] = Bᵀ d B, or A dy Aᵀ for a gradient.
+
+    d or dy is the tile at `place`; `tiles` of them are turned, number t here. The last block of
+    channels may be less than `span` wide.
+    """
+    rows, width, channels = sizes
+    n, top, left = place
+    size = 4 if gradient else 6
+    padded = (channels + WIDTH - 1) // WIDTH * WIDTH
+    step = tiles * padded + WIDTH
+    inside = top >= 0 and left >= 0 and top + size <= rows and left + size <= width
+    if inside and not masked and padded == channels:
+        flat = _simd.pointer(source, ((n * rows + top) * width + left) * channels)
+        down = width * channels
+    else:
+        load_patch(source, on, masked, sizes, place, size, padded, patch)
+        flat = patch
+        down = size * padded
+    for c in range(0, padded, WIDTH):
+        block = c // span * span
+        to = block * tiles + t * min(span, padded - block) + c - block
+        if gradient:
+            turn_gradient(flat, c, down, padded, scratch, turned, to, 6 * step, step)
+        else:
+            turn_input(flat, c, down, padded, scratch, turned, to, 6 * step, step)
