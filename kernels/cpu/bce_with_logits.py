@@ -3,8 +3,7 @@
 Every element is independent. Every output array is overwritten.
 """
 
-import math
-
+from ._functions import exp, log1p
 from ._jit import kernel, prange
 
 
@@ -17,7 +16,7 @@ def bce_with_logits_forward(pred, target, weight, pos_weight, losses):
     for i in prange(pred.shape[0]):
         x = pred[i]
         t = target[i]
-        tail = math.log1p(math.exp(-abs(x)))
+        tail = log1p(exp(-abs(x)))
         yes = (zero if x >= zero else -x) + tail
         no = (x if x >= zero else zero) + tail
         loss = pos_weight[i % pos_weight.size] * t * yes + (one - t) * no
@@ -33,7 +32,7 @@ def bce_with_logits_backward_input(pred, target, weight, pos_weight, dlosses, dp
     for i in prange(pred.shape[0]):
         x = pred[i]
         t = target[i]
-        e = math.exp(-abs(x))
+        e = exp(-abs(x))
         yes = (one if x >= zero else e) / (one + e)
         no = (e if x >= zero else one) / (one + e)
         slope = (one - t) * yes - pos_weight[i % pos_weight.size] * t * no

@@ -3,8 +3,7 @@
 Every element is independent. Every output array is overwritten.
 """
 
-import math
-
+from ._functions import exp, expm1
 from ._jit import kernel, prange
 
 
@@ -16,7 +15,7 @@ def elu_forward(x, alpha, scale, y):
     right = number(scale)
     left = number(scale * alpha)
     for i in prange(x.shape[0]):
-        y[i] = left * math.expm1(x[i]) if x[i] <= zero else right * x[i]
+        y[i] = left * expm1(x[i]) if x[i] <= zero else right * x[i]
 
 
 @kernel
@@ -27,5 +26,5 @@ def elu_backward_input(dy, x, alpha, scale, dx):
     right = number(scale)
     left = number(scale * alpha)
     for i in prange(x.shape[0]):
-        slope = left * math.exp(x[i]) if x[i] <= zero else right
+        slope = left * exp(x[i]) if x[i] <= zero else right
         dx[i] = dy[i] * slope

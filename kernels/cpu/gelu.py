@@ -5,6 +5,7 @@ Every element is independent. Every output array is overwritten.
 
 import math
 
+from ._functions import erfc, exp, tanh
 from ._jit import kernel, prange
 
 
@@ -20,10 +21,10 @@ def gelu_forward(x, approximate, y):
     for i in prange(x.shape[0]):
         v = x[i]
         if approximate:
-            t = math.tanh(outer * (v + cubic * v * v * v))
+            t = tanh(outer * (v + cubic * v * v * v))
             y[i] = half * v * (one + t)
         else:
-            y[i] = half * v * math.erfc(-v * root)
+            y[i] = half * v * erfc(-v * root)
 
 
 @kernel
@@ -39,9 +40,9 @@ def gelu_backward_input(dy, x, approximate, dx):
     for i in prange(x.shape[0]):
         v = x[i]
         if approximate:
-            t = math.tanh(outer * (v + cubic * v * v * v))
+            t = tanh(outer * (v + cubic * v * v * v))
             inner = outer * (one + number(3) * cubic * v * v)
             slope = half * (one + t) + half * v * (one - t * t) * inner
         else:
-            slope = half * math.erfc(-v * root) + v * density * math.exp(-half * v * v)
+            slope = half * erfc(-v * root) + v * density * exp(-half * v * v)
         dx[i] = dy[i] * slope

@@ -5,6 +5,7 @@ Every element is independent. Every output array is overwritten.
 
 import math
 
+from ._functions import exp
 from ._jit import kernel, prange
 
 
@@ -17,7 +18,7 @@ def kl_div_forward(pred, target, log_target, losses):
     for i in prange(pred.shape[0]):
         t = target[i]
         if log_target:
-            losses[i] = math.exp(t) * (t - pred[i])
+            losses[i] = exp(t) * (t - pred[i])
         elif t > zero:
             losses[i] = t * (math.log(t) - pred[i])
         else:
@@ -33,6 +34,6 @@ def kl_div_backward_input(pred, target, log_target, dlosses, dpred):
     for i in prange(pred.shape[0]):
         t = target[i]
         if log_target:
-            dpred[i] = -math.exp(t) * dlosses[i]
+            dpred[i] = -exp(t) * dlosses[i]
         else:
             dpred[i] = -t * dlosses[i] if t >= zero else nan

@@ -6,7 +6,9 @@ overwritten.
 
 import math
 
+from ._functions import exp
 from ._jit import exact_kernel, prange
+from ._softmax import exponentials
 
 
 @exact_kernel
@@ -15,12 +17,7 @@ def log_softmax_forward(x, y):
     for column in prange(x.shape[0] * x.shape[2]):
         n = column // x.shape[2]
         p = column % x.shape[2]
-        largest = x[n, 0, p]
-        for c in range(1, x.shape[1]):
-            largest = max(largest, x[n, c, p])
-        total = x.dtype.type(0)
-        for c in range(x.shape[1]):
-            total += math.exp(x[n, c, p] - largest)
+        largest, total = exponentials(x, n, p, y)
         log_total = math.log(total)
         for c in range(x.shape[1]):
             y[n, c, p] = (x[n, c, p] - largest) - log_total
@@ -36,4 +33,4 @@ def log_softmax_backward_input(dy, y, dx):
         for c in range(dy.shape[1]):
             total += dy[n, c, p]
         for c in range(dy.shape[1]):
-            dx[n, c, p] = dy[n, c, p] - math.exp(y[n, c, p]) * total
+            dx[n, c, p] = dy[n, c, p] - exp(y[n, c, p]) * total

@@ -3,8 +3,7 @@
 Every element is independent. Every output array is overwritten.
 """
 
-import math
-
+from ._functions import exp
 from ._jit import kernel, prange
 
 
@@ -15,7 +14,7 @@ def silu_forward(x, y):
     zero = number(0)
     one = number(1)
     for i in prange(x.shape[0]):
-        e = math.exp(-abs(x[i]))
+        e = exp(-abs(x[i]))
         y[i] = x[i] * (one if x[i] >= zero else e) / (one + e)
 
 
@@ -26,7 +25,7 @@ def silu_backward_input(dy, x, dx):
     zero = number(0)
     one = number(1)
     for i in prange(x.shape[0]):
-        e = math.exp(-abs(x[i]))
+        e = exp(-abs(x[i]))
         s = (one if x[i] >= zero else e) / (one + e)
         rest = (e if x[i] >= zero else one) / (one + e)
         dx[i] = dy[i] * s * (one + x[i] * rest)

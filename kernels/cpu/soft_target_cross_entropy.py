@@ -7,6 +7,7 @@ reference; every output array is overwritten.
 import math
 
 from ._jit import exact_kernel, prange
+from ._softmax import exponentials, scale
 
 
 @exact_kernel
@@ -18,21 +19,14 @@ def soft_target_cross_entropy_forward(logits, target, weight, smoothing, losses,
     for column in prange(logits.shape[0] * logits.shape[2]):
         n = column // logits.shape[2]
         p = column % logits.shape[2]
-        largest = logits[n, 0, p]
-        for c in range(1, logits.shape[1]):
-            largest = max(largest, logits[n, c, p])
-        total = number(0)
-        for c in range(logits.shape[1]):
-            e = math.exp(logits[n, c, p] - largest)
-            probabilities[n, c, p] = e
-            total += e
+        largest, total = exponentials(logits, n, p, probabilities)
         log_total = math.log(total)
         loss = number(0)
         for c in range(logits.shape[1]):
-            probabilities[n, c, p] /= total
             share = weight[c] * (certain * target[n, c, p] + even)
             loss += share * (log_total - (logits[n, c, p] - largest))
         losses[n, p] = loss
+        scale(probabilities, n, p, number(1) / total)
 
 
 @exact_kernel

@@ -8,6 +8,7 @@ every output array is overwritten.
 import math
 
 from ._jit import exact_kernel, prange
+from ._softmax import exponentials, scale
 
 
 @exact_kernel
@@ -21,16 +22,8 @@ def softmax_cross_entropy_forward(
     for column in prange(logits.shape[0] * logits.shape[2]):
         n = column // logits.shape[2]
         p = column % logits.shape[2]
-        largest = logits[n, 0, p]
-        for c in range(1, logits.shape[1]):
-            largest = max(largest, logits[n, c, p])
-        total = number(0)
-        for c in range(logits.shape[1]):
-            e = math.exp(logits[n, c, p] - largest)
-            probabilities[n, c, p] = e
-            total += e
-        for c in range(logits.shape[1]):
-            probabilities[n, c, p] /= total
+        largest, total = exponentials(logits, n, p, probabilities)
+        scale(probabilities, n, p, number(1) / total)
         right = target[n, p]
         if right == ignore_index:
             losses[n, p] = 0

@@ -3,8 +3,7 @@
 Every element is independent. Every output array is overwritten.
 """
 
-import math
-
+from ._functions import exp, log1p
 from ._jit import kernel, prange
 
 
@@ -17,7 +16,7 @@ def softplus_forward(x, beta, threshold, y):
     limit = number(threshold)
     for i in prange(x.shape[0]):
         v = sharp * x[i]
-        smooth = max(v, zero) + math.log1p(math.exp(-abs(v)))
+        smooth = max(v, zero) + log1p(exp(-abs(v)))
         y[i] = x[i] if v > limit else smooth / sharp
 
 
@@ -31,6 +30,6 @@ def softplus_backward_input(dy, x, beta, threshold, dx):
     limit = number(threshold)
     for i in prange(x.shape[0]):
         v = sharp * x[i]
-        e = math.exp(-abs(v))
+        e = exp(-abs(v))
         s = (one if v >= zero else e) / (one + e)
         dx[i] = dy[i] if v > limit else dy[i] * s
