@@ -19,7 +19,7 @@ import numpy as np
 import typer
 from rich.console import Console
 
-from . import __version__, cli_gallery, recipe, runs
+from . import __version__, cli_gallery, cli_warmup, recipe, runs
 from .bench.cli import app as bench
 from .cli_errors import Commands
 from .cli_lectures import lectures_command
@@ -54,7 +54,6 @@ __all__ = ["app", "main"]
 
 EPOCHS = 4
 BATCH_SIZE = 64
-SLOW = 2.0  # seconds of compiling that are worth a line
 
 
 app = typer.Typer(
@@ -141,7 +140,7 @@ def train(
     moves = [f"moved by up to {shift} pixels"] * (shift > 0) + ["mirrored"] * augment
     if moves:
         typer.echo(f"        pictures {' and '.join(moves)} at random, to be seen anew")
-    _get_ready(network, (min(batch_size, len(x)), *examples.shape), make_optimizer)
+    cli_warmup.get_ready(network, (min(batch_size, len(x)), *examples.shape), make_optimizer)
     transform = recipe.transform_maker(examples, shift, augment)
     history = network.fit(
         DataLoader(x, y, batch_size, shuffle=True, seed=seed, transform=transform),
@@ -168,25 +167,6 @@ def _console() -> Any:
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console = Console(width=100)
     return console
-
-
-def _get_ready(network: Any, shape: tuple[int, ...], make_optimizer: Any) -> None:
-    """Say where the training runs, and compile its kernels for batches of this shape."""
-    from . import doctor, warmup
-
-    device = network.device.name
-    typer.echo(f"device  {doctor.describe_device(device)}")
-    if device == "reference":
-        return
-    helped = False
-    if device == "cpu" and not (report := doctor.cache_report())["kernels"]:
-        typer.echo("The kernels are compiled first, which takes about half a minute, once.")
-        helped = doctor.can_share_compiling(report)
-    started = time.perf_counter()
-    with _console().status("Compiling kernels…"):
-        warmup.compile_kernels(network, shape, make_optimizer, helped)
-    if (seconds := time.perf_counter() - started) > SLOW:
-        typer.echo(f"kernels compiled in {seconds:.0f} s")
 
 
 @app.command()
@@ -372,6 +352,7 @@ def doctor(
     _console().print(examine.render(findings))
 
 
+app.command("warmup")(cli_warmup.warmup_command)
 app.command("lectures")(lectures_command)
 app.add_typer(bench, name="bench")
 for _command in cli_gallery.COMMANDS:

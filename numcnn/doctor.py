@@ -22,6 +22,7 @@ from .layers import Conv2d
 __all__ = [
     "cache_report",
     "clear_cache",
+    "compiling_processes",
     "describe_device",
     "diagnose",
     "explain_conv",
@@ -43,6 +44,7 @@ VECTORS = (  # the widest first: feature of the processor, its name, bits of a v
     ("neon", "NEON", 128),
     ("sse2", "SSE2", 128),
 )
+MOST_COMPILERS = 8  # each takes a quarter of a gigabyte
 EXTRAS = {
     "matplotlib": "plots: numcnn train --plot, History.plot; pip install 'numcnn[plot]'",
     "numba-cuda": "NVIDIA GPUs; pip install 'numcnn[cuda13]' (or 'numcnn[cuda12]')",
@@ -260,14 +262,16 @@ def cache_report() -> dict[str, Any]:
     }
 
 
-def can_share_compiling(report: dict[str, Any]) -> bool:
-    """Return whether a second process would help: a cache to hand over in, a core to run on.
+def compiling_processes(report: dict[str, Any]) -> int:
+    """Return how many processes should compile: without a cache to hand over in, one.
 
     report is what `cache_report` returned.
     """
     import numba
 
-    return bool(report["enabled"] and report["writable"] and numba.get_num_threads() > 1)
+    if not (report["enabled"] and report["writable"]):
+        return 1
+    return min(numba.get_num_threads(), MOST_COMPILERS)
 
 
 def _sizes(folder: Path) -> list[int]:

@@ -13,6 +13,7 @@ import zlib
 
 import numpy as np
 import pytest
+from numba.core import config
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -581,3 +582,35 @@ def test_ctrl_c_ends_with_one_sentence(tmp_path):
         _, errors = running.communicate(timeout=60)
     assert errors == b"numcnn: stopped by Ctrl-C\n"
     assert running.returncode == 130
+
+
+# ---- warmup -----------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(bool(config.DISABLE_JIT), reason="nothing is compiled")
+def test_warmup_compiles_and_says_what_it_did(tmp_path):
+    def warmup(*args):
+        arguments = ("warmup", "--model", "mlp", "--optimizer", "sgd", *args)
+        return process(*arguments, cwd=tmp_path, NUMCNN_CACHE_DIR=str(tmp_path), NUMCNN_CACHE="1")
+
+    listed = warmup("--list").stdout.decode().splitlines()
+    assert "sgd.sgd_update" in listed
+    number = len(listed) - 1
+    assert listed[-1] == f"{number} kernels to compile"
+    assert len(entries := list(tmp_path.rglob("*.nbc"))) == 0, entries
+    done = warmup("--jobs", "1")
+    assert done.returncode == 0, done.stderr
+    text = done.stdout.decode()
+    assert re.match(rf"compiled {number} kernels in \d+ s, 1 process\n", text)
+    (folder,) = {path.parent for path in tmp_path.rglob("*.nbc")}
+    assert re.search(
+        rf"^cache: {number} kernels, [\d.]+ \w+, in {re.escape(str(folder))}$", text, re.M
+    )
+    assert warmup().stdout.startswith(b"nothing to compile")
+
+
+def test_warmup_refuses_what_it_cant_do(monkeypatch):
+    assert "lenett" in fails("warmup", "--model", "lenett")
+    assert "adamm" in fails("warmup", "--optimizer", "adamm")
+    monkeypatch.setenv("NUMCNN_CACHE", "0")
+    assert "NUMCNN_CACHE=0 turns it off" in fails("warmup", "--model", "mlp")

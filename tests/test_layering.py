@@ -59,6 +59,7 @@ FLOORS = (
         "numcnn.cli_gallery",
         "numcnn.cli_options",
         "numcnn.cli_pictures",
+        "numcnn.cli_warmup",
         "numcnn.recipe",
         "numcnn.digit",
         "numcnn.doctor",

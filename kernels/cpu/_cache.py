@@ -106,6 +106,10 @@ class KernelCache(NullCache):
         short = self._name.rpartition("kernels.")[2]
         return folder() / f"{short}-{hashlib.sha256(key.encode()).hexdigest()[:24]}.nbc"
 
+    def holds(self, sig, context):
+        """Return whether there is an entry for one signature."""
+        return self._path(sig, context).exists()
+
     def load_overload(self, sig, target_context):
         """Return the compiled function of one signature, or None if it must be compiled."""
         try:

@@ -11,9 +11,11 @@ Numba's pieces are used as they are, and no other code that Numba compiles in th
 anything of it: each compilation has a target of its own, which shares the engine.
 """
 
+import contextlib
 import copy
 import functools
 import itertools
+import threading
 
 from llvmlite import binding
 from numba import njit
@@ -22,7 +24,7 @@ from numba.core.compiler import Compiler
 from numba.core.cpu import CPUContext
 from numba.core.registry import CPUDispatcher
 
-__all__ = ["LateContext", "compile_helper", "compile_kernel"]
+__all__ = ["Kernel", "LateContext", "compile_helper", "compile_kernel", "noting_kernels"]
 
 
 class LateLibrary(JITCodeLibrary):
@@ -167,14 +169,73 @@ class Helper(CPUDispatcher):
         )
 
 
+class Kernel(CPUDispatcher):
+    """A compiled function for Python, which can be asked to note its calls instead of running."""
+
+    def compile(self, sig):
+        """Return the function for arguments of these types, compiled if need be."""
+        if _thread.notes is not None:
+            _thread.notes.append((self, sig))
+            return _do_nothing
+        return super().compile(sig)
+
+    def is_ready(self, sig):
+        """Return whether it runs at once: compiled in this process, or in the cache."""
+        holds = getattr(self._cache, "holds", None)  # which a cache that is turned off lacks
+        return sig in self.overloads or (holds is not None and holds(sig, self.targetctx))
+
+    @property
+    def size(self):
+        """Bytes of bytecode, helpers included: the more, the longer the compiler will need."""
+        return _size(self.py_func)
+
+
+class _Thread(threading.local):
+    """What each thread has for itself."""
+
+    notes = None
+
+
+_thread = _Thread()
+
+
+def _do_nothing(*args):
+    """Stand in for a kernel whose call was noted."""
+
+
+def _size(function):
+    names = function.__code__.co_names
+    called = (function.__globals__.get(name) for name in names)
+    helpers = sum(_size(each.py_func) for each in called if isinstance(each, Helper))
+    return len(function.__code__.co_code) + helpers
+
+
+@contextlib.contextmanager
+def noting_kernels():
+    """Yield a list, to which kernels go that this thread calls, instead of running.
+
+    An entry is a pair: the kernel, and the types of its arguments. A kernel that is loaded already
+    does run. The numbers that one would have written are whatever lay in that memory.
+    """
+    before, _thread.notes = _thread.notes, []
+    try:
+        yield _thread.notes
+    finally:
+        _thread.notes = before
+
+
 def compile_kernel(function, **options):
     """Compile a function that Python calls."""
-    return njit(pipeline_class=KernelCompiler, **options)(function)
+    return _njit(Kernel, function, **options)
 
 
 def compile_helper(function, **options):
     """Compile a function that other compiled functions call."""
-    dispatcher = njit(pipeline_class=KernelCompiler, no_cpython_wrapper=True, **options)(function)
+    return _njit(Helper, function, no_cpython_wrapper=True, **options)
+
+
+def _njit(kind, function, **options):
+    dispatcher = njit(pipeline_class=KernelCompiler, **options)(function)
     if isinstance(dispatcher, CPUDispatcher):  # NUMBA_DISABLE_JIT leaves functions as they are
-        dispatcher.__class__ = Helper
+        dispatcher.__class__ = kind
     return dispatcher
