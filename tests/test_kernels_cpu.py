@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from numba.core import config
 
 from numcnn.kernels import cpu, reference
-from numcnn.kernels.cpu import conv2d, conv2d_loops
+from numcnn.kernels.cpu import conv2d, conv2d_loops, linear, linear_loops, linear_packed
 
 # ---- convolution ----------------------------------------------------------------------------
 
@@ -439,14 +439,14 @@ def test_linear(rows, takes, gives, dtype):
     assert_sum(cpu, "linear_backward_bias", (dy, Out(bias.shape)), dtype, rows)
 
 
-def test_both_algorithms_for_linear_are_among_those_compared_above():
-    from numcnn.kernels.cpu import linear, linear_direct, linear_loops
-
+def test_both_algorithms_for_linear_are_among_those_compared():
+    # linear_packed is compared in test_kernels_gemm.py
     single, double = np.dtype(np.float32), np.dtype(np.float64)
-    assert linear.choose(double, 5, 300, 31) is linear_loops
-    assert linear.choose(single, 3, 5, 4) is linear_loops
+    assert linear.choose(double, 64, 300, 31, 4) is linear_loops
+    assert linear.choose(single, 19, 50, 21, 4) is linear_loops
+    assert linear.choose(single, 3, 3000, 310, 4) is linear_loops
     if not config.DISABLE_JIT:
-        assert linear.choose(single, 2, 300, 31) is linear_direct
+        assert linear.choose(single, 64, 300, 31, 4) is linear_packed
 
 
 # ---- element by element ---------------------------------------------------------------------
@@ -867,10 +867,10 @@ def threaded_cases():
     cases["linear_backward_input"] = "linear_backward_input", (dy, weight, Out(x.shape))
     cases["linear_backward_weight"] = "linear_backward_weight", (dy, x, Out(weight.shape))
     cases["linear_backward_bias"] = "linear_backward_bias", (dy, Out(bias.shape))
-    x, weight, bias, dy = normal(4, 5, 700), normal(5, 21, 700), normal(6, 21), normal(7, 5, 21)
-    cases["linear_forward, wide"] = "linear_forward", (x, weight, bias, Out(dy.shape))
-    cases["linear_backward_input, wide"] = "linear_backward_input", (dy, weight, Out(x.shape))
-    cases["linear_backward_weight, wide"] = "linear_backward_weight", (dy, x, Out(weight.shape))
+    x, weight, bias, dy = normal(4, 33, 700), normal(5, 21, 700), normal(6, 21), normal(7, 33, 21)
+    cases["linear_forward, packed"] = "linear_forward", (x, weight, bias, Out(dy.shape))
+    cases["linear_backward_input, packed"] = "linear_backward_input", (dy, weight, Out(x.shape))
+    cases["linear_backward_weight, packed"] = "linear_backward_weight", (dy, x, Out(weight.shape))
     for count in (37, 1003):
         a, b, c = (normal(seed, count) for seed in (8, 9, 10))
         for op in ("relu", "sigmoid", "tanh"):

@@ -250,6 +250,26 @@ def store(typing, tile, c, at_c, step_c):
 
 
 @intrinsic
+def add_to(typing, tile, c, at_c, step_c):
+    """c[at_c + i * step_c...] += row i of the tile."""
+
+    def generate(context, builder, signature, args):
+        sums, array, at, step = args
+        kind, array_type, _, _ = signature.args
+        for i in range(kind.rows):
+            row = builder.add(at, builder.mul(step, step.type(i)))
+            for j in range(kind.columns):
+                position = _offset(builder, row, j * WIDTH)
+                pointer = _pointer(context, builder, array_type, array, position)
+                value = builder.extract_value(sums, i * kind.columns + j)
+                total = builder.fadd(_load(builder, pointer), value)
+                builder.store(total, builder.bitcast(pointer, _VECTOR.as_pointer()), align=4)
+        return context.get_dummy_value()
+
+    return types.void(tile, c, types.intp, types.intp), generate
+
+
+@intrinsic
 def add_sums(typing, tile, c, at_c, step_c):
     """c[at_c + i * step_c + j] += the sum of the lanes of vector (i, j)."""
 
@@ -284,6 +304,51 @@ def load(typing, array, at):
         return builder.insert_value(ir.Constant(ir.ArrayType(_VECTOR, 1), None), vector, 0)
 
     return Tile(1, 1)(array, types.intp), generate
+
+
+def _lanes(builder, count):
+    """Return the mask of the first `count` lanes."""
+    numbers = ir.Constant(ir.VectorType(count.type, WIDTH), list(range(WIDTH)))
+    undefined = ir.Constant(numbers.type, ir.Undefined)
+    first = builder.insert_element(undefined, count, _INT(0))
+    lanes = ir.Constant(ir.VectorType(_INT, WIDTH), [0] * WIDTH)
+    return builder.icmp_signed("<", numbers, builder.shuffle_vector(first, undefined, lanes))
+
+
+@intrinsic
+def load_some(typing, array, at, count):
+    """Return the vector array[at], ..., array[at + count - 1], 0, 0, ...; count may be anything."""
+
+    def generate(context, builder, signature, args):
+        source, begin, number = args
+        pointer = _pointer(context, builder, signature.args[0], source, begin)
+        pointer = builder.bitcast(pointer, _VECTOR.as_pointer())
+        mask = _lanes(builder, number)
+        form = ir.FunctionType(_VECTOR, [pointer.type, _INT, mask.type, _VECTOR])
+        name = f"llvm.masked.load.v{WIDTH}f32.p0"
+        read = cgutils.get_or_insert_function(builder.module, form, name)
+        vector = builder.call(read, [pointer, _INT(4), mask, ir.Constant(_VECTOR, None)])
+        return builder.insert_value(ir.Constant(ir.ArrayType(_VECTOR, 1), None), vector, 0)
+
+    return Tile(1, 1)(array, types.intp, types.intp), generate
+
+
+@intrinsic
+def store_some(typing, vector, array, at, count):
+    """Write the first `count` numbers of the vector to array[at], ...; count may be anything."""
+
+    def generate(context, builder, signature, args):
+        value, target, begin, number = args
+        pointer = _pointer(context, builder, signature.args[1], target, begin)
+        pointer = builder.bitcast(pointer, _VECTOR.as_pointer())
+        mask = _lanes(builder, number)
+        form = ir.FunctionType(ir.VoidType(), [_VECTOR, pointer.type, _INT, mask.type])
+        name = f"llvm.masked.store.v{WIDTH}f32.p0"
+        write = cgutils.get_or_insert_function(builder.module, form, name)
+        builder.call(write, [builder.extract_value(value, 0), pointer, _INT(4), mask])
+        return context.get_dummy_value()
+
+    return types.void(vector, array, types.intp, types.intp), generate
 
 
 @intrinsic
@@ -382,6 +447,27 @@ def load_tile(typing, tile, c, at_c, step_c):
         return sums
 
     return tile(tile, c, types.intp, types.intp), generate
+
+
+@intrinsic
+def prefetch_tile(typing, tile, c, at_c, step_c):
+    """Ask for the memory that `store` or `add_to` with these arguments will write."""
+
+    def generate(context, builder, signature, args):
+        _, array, at, step = args
+        kind, array_type, _, _ = signature.args
+        byte = ir.IntType(8).as_pointer()
+        form = ir.FunctionType(ir.VoidType(), [byte, _INT, _INT, _INT])
+        ask = cgutils.get_or_insert_function(builder.module, form, "llvm.prefetch.p0")
+        for i in range(kind.rows):
+            row = builder.add(at, builder.mul(step, step.type(i)))
+            # the last number has a line of its own where the row begins in mid-line
+            for ahead in (*range(0, kind.columns * WIDTH, LINE), kind.columns * WIDTH - 1):
+                place = _pointer(context, builder, array_type, array, _offset(builder, row, ahead))
+                builder.call(ask, [builder.bitcast(place, byte), _INT(1), _INT(3), _INT(1)])
+        return context.get_dummy_value()
+
+    return types.void(tile, c, types.intp, types.intp), generate
 
 
 @intrinsic

@@ -2,40 +2,44 @@
 
 ``linear_loops.py``
     The loops of ``reference/linear.py`` on every core. Any type, any shape.
-``linear_direct.py``
-    The same sums, kept in vector registers. Float32, and wide enough to fill vectors.
+``linear_packed.py``
+    Matrix products that copy their factors to where they are needed. Float32, and enough to do.
 """
 
 import numpy as np
 from numba.core import config
 
-from . import _simd, linear_direct, linear_loops
+from . import linear_loops, linear_packed
 from ._reduce import sum_channels
 
+# What is copied must be paid back: measured beside the loops from 1 to 128 rows.
+LEAST_WORK = 1 << 18  # products: rows * input features * output features
+LEAST_ROWS = 4
+LEAST_ROWS_FORWARD = 24  # its sums run along memory already, where the loops need no copies
 
-def choose(dtype, rows, features_in, features_out):
+
+def choose(dtype, rows, features_in, features_out, least_rows):
     """Return the module that serves a layer of this type and size."""
-    fits = rows > 0 and features_in >= _simd.SPAN and features_out >= _simd.ROWS
-    if dtype == np.float32 and fits and not config.DISABLE_JIT:
-        return linear_direct
-    return linear_loops
+    pays = rows >= least_rows and rows * features_in * features_out >= LEAST_WORK
+    return (
+        linear_packed if dtype == np.float32 and pays and not config.DISABLE_JIT else linear_loops
+    )
 
 
 def linear_forward(x, weight, bias, y):
     """Write y; the chosen file says how."""
-    choose(x.dtype, x.shape[0], weight.shape[1], weight.shape[0]).linear_forward(x, weight, bias, y)
+    chosen = choose(x.dtype, *x.shape, weight.shape[0], LEAST_ROWS_FORWARD)
+    chosen.linear_forward(x, weight, bias, y)
 
 
 def linear_backward_input(dy, weight, dx):
     """Write dx; the chosen file says how."""
-    choose(dy.dtype, dy.shape[0], weight.shape[1], weight.shape[0]).linear_backward_input(
-        dy, weight, dx
-    )
+    choose(dy.dtype, *dx.shape, dy.shape[1], LEAST_ROWS).linear_backward_input(dy, weight, dx)
 
 
 def linear_backward_weight(dy, x, dweight):
     """Write dweight; the chosen file says how."""
-    choose(dy.dtype, dy.shape[0], x.shape[1], dy.shape[1]).linear_backward_weight(dy, x, dweight)
+    choose(dy.dtype, *x.shape, dy.shape[1], LEAST_ROWS).linear_backward_weight(dy, x, dweight)
 
 
 def linear_backward_bias(dy, dbias):
