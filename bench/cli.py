@@ -191,7 +191,7 @@ def conv2d(
     groups: Annotated[int, typer.Option(min=1)] = 1,
     order: Annotated[
         str, typer.Option(metavar="planes|last", help="How pictures lie in memory.")
-    ] = "planes",
+    ] = "last",
     rounds: Annotated[int, typer.Option(min=1, help="Measurements of each pass.")] = 7,
     json: Json = None,
     plot: Plot = None,

@@ -125,7 +125,7 @@ def _starts(plan: Plan, jobs: dict[str, Any], environment: dict[str, str], say: 
     return found
 
 
-def _check(sides: dict[str, Side], allowed: float, kinks: bool) -> dict[str, float]:
+def _check(sides: dict[str, Side], allowed: float, kinks: int) -> dict[str, float]:
     """Return how far each peer's results are from numcnn's; refuse to go on if too far."""
     ours = sides["numcnn"].ask("results")
     return {
@@ -178,7 +178,7 @@ def _one(plan: Plan, name: str, environment: dict[str, str], say: Say) -> dict[s
         }
         versions = {side: process.receive() for side, process in sides.items()}
         say("comparing results")
-        differences = _check(sides, allowed, networks.has_kinks(name))
+        differences = _check(sides, allowed, networks.count_kinks(name))
         say("taking steps in turn")
         times, repeats = _in_turn(sides, plan.steps)
     result = {

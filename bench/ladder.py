@@ -43,7 +43,7 @@ class Case(NamedTuple):
     stride: int = 1
     padding: int = 0
     groups: int = 1
-    order: str = "planes"
+    order: str = "last"
 
     def layer(self) -> Conv2d:
         """Return the layer; it refuses sizes that don't fit together."""

@@ -30,7 +30,7 @@ from numcnn.layers import (
 from numcnn.model import Sequential
 from numcnn.models import ZOO, cifar_demo, resnet18
 
-__all__ = ["NETWORKS", "build", "check_name", "describe", "has_kinks", "leaves", "terms"]
+__all__ = ["NETWORKS", "build", "check_name", "count_kinks", "describe", "leaves", "terms"]
 
 BATCH = 64
 
@@ -256,6 +256,6 @@ def terms(layer: Layer, shape: tuple[int, ...], training: bool) -> int:
     return total + training * longest
 
 
-def has_kinks(name: str) -> bool:
-    """Return whether the slope of network `name` jumps somewhere, as that of `ReLU` does at 0."""
-    return any(isinstance(layer, (ReLU, MaxPool2d)) for layer in build(name).layers())
+def count_kinks(name: str) -> int:
+    """Return how many layers of network `name` have a slope that jumps, as that of `ReLU` at 0."""
+    return sum(isinstance(layer, (ReLU, MaxPool2d)) for layer in build(name).layers())
