@@ -25,7 +25,14 @@ from hypothesis import strategies as st
 from numba.core import config
 
 from numcnn.kernels import cpu, reference
-from numcnn.kernels.cpu import conv2d, conv2d_loops, linear, linear_loops, linear_packed
+from numcnn.kernels.cpu import (
+    conv2d,
+    conv2d_im2col,
+    conv2d_loops,
+    linear,
+    linear_loops,
+    linear_packed,
+)
 
 # ---- convolution ----------------------------------------------------------------------------
 
@@ -135,6 +142,7 @@ def test_the_grid_holds_what_it_promises():
 ALGORITHMS = [
     pytest.param(conv2d_loops, np.float64, id="loops-f64"),
     pytest.param(conv2d_loops, np.float32, id="loops-f32"),
+    pytest.param(conv2d_im2col, np.float32, id="im2col-f32"),
     pytest.param(conv2d, np.float32, id="chosen-f32"),
 ]
 CONVOLUTIONS = ("conv2d_forward", "conv2d_backward_input", "conv2d_backward_weight")
@@ -213,7 +221,8 @@ def geometries(draw):
 @repeatable
 @given(geometries())
 def test_convolution_on_random_geometry(geometry):
-    for module, dtype in ((conv2d_loops, np.float64), (conv2d, np.float32)):
+    checked = ((conv2d_loops, np.float64), (conv2d_im2col, np.float32), (conv2d, np.float32))
+    for module, dtype in checked:
         for function in CONVOLUTIONS:
             check_convolution(module, geometry, function, dtype)
 

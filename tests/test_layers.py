@@ -550,7 +550,7 @@ def test_other_precisions_are_refused(dtype):
         Linear(2, 2).to(dtype=dtype)
 
 
-@pytest.mark.parametrize("algorithm", ["auto", "loops", "direct", "fft"])
+@pytest.mark.parametrize("algorithm", ["auto", "loops", "direct", "fft", "im2col"])
 def test_every_algorithm_works_in_both_precisions(algorithm):
     # What an algorithm can't do it leaves to another one; gradcheck, for one, needs float64.
     x = np.random.default_rng(1).standard_normal((2, 2, 5, 6))

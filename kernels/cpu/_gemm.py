@@ -42,11 +42,10 @@ def _up(number, multiple):
     return (number + multiple - 1) // multiple * multiple
 
 
-@helper
 def depth_of(terms):
     """Return how many terms are added at a time: at most DEPTH, in pieces as equal as can be."""
-    pieces = (terms + DEPTH - 1) // DEPTH
-    return (terms + pieces - 1) // pieces
+    pieces = max(1, -(-terms // DEPTH))
+    return max(1, -(-terms // pieces))
 
 
 # ---- packing --------------------------------------------------------------------------------
@@ -152,9 +151,8 @@ def multiply_rows(a, rows, panels, columns, depth, c, step, add, edge):
 
 
 @kernel
-def _pack_all(b, turned, columns, terms, panels):
-    """Write every panel of b, those of the first `depth_of` terms first; a thread owns chunks."""
-    depth = depth_of(terms)
+def _pack_all(b, turned, columns, terms, depth, panels):
+    """Write every panel of b, those of the first `depth` terms first; a thread owns chunks."""
     across = (columns + CHUNK - 1) // CHUNK
     for task in prange((terms + depth - 1) // depth * across):
         k = INT(task) // across * depth
@@ -167,7 +165,7 @@ def _pack_all(b, turned, columns, terms, panels):
 
 
 @helper
-def _fill(target, step, rows, columns, bias):
+def fill(target, step, rows, columns, bias):
     """target[i, j] = bias[i]."""
     for i in range(rows):
         row = _simd.pointer(target, i * step)
@@ -178,8 +176,7 @@ def _fill(target, step, rows, columns, bias):
 @helper
 def _rectangle(a, a_turned, b, b_turned, panels, bias, shape, begin, end, c, c_turned):
     """Write rows and columns of c from `begin` up to `end`."""
-    rows, columns, terms = shape
-    depth = depth_of(terms)
+    rows, columns, terms, depth = shape
     down, across = end[0] - begin[0], min(CHUNK, end[1] - begin[1])
     sums = HIGH * SPAN + HIGH * STEP
     own = sums + (down * CHUNK if c_turned else 0)
@@ -195,7 +192,7 @@ def _rectangle(a, a_turned, b, b_turned, panels, bias, shape, begin, end, c, c_t
             target = _simd.pointer(c, begin[0] * columns + n)
             step = columns
         if bias.size:
-            _fill(target, step, down, wide, _simd.pointer(bias, begin[0]))
+            fill(target, step, down, wide, _simd.pointer(bias, begin[0]))
         for k in range(0, terms, depth):
             high = min(depth, terms - k)
             right = _simd.pointer(edge, own)
@@ -262,6 +259,7 @@ def multiply(a, b, bias, c):
     if not c.size or not terms:
         c[...] = bias[:, None] if bias.size else 0
         return
+    depth = depth_of(terms)
     grid = _grid(rows, columns, numba.get_num_threads())
     left, a_turned = _flat(a)
     right, b_turned = _flat(b)
@@ -269,6 +267,6 @@ def multiply(a, b, bias, c):
     panels = NOTHING
     if grid[0] > 1:
         panels = empty((_simd.round_up(columns, SPAN) * terms,), np.float32)
-        _pack_all(right, b_turned, columns, terms, panels)
-    shape = rows, columns, terms
+        _pack_all(right, b_turned, columns, terms, depth, panels)
+    shape = rows, columns, terms, depth
     _multiply(left, a_turned, right, b_turned, panels, bias, shape, grid, result, c_turned)
