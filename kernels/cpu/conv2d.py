@@ -24,7 +24,7 @@ from ._reduce import sum_channels, sum_rows
 LEAST_CHANNELS = 16
 LEAST_PAIRS = 512  # input channels * output channels
 PIXELS = 256  # summed up before sums of sums are taken, which rounds less
-LEAST_TILES = 256  # tiles of 4×4 outputs in the whole batch
+LEAST_TILES = 64  # tiles of 4×4 outputs in the whole batch
 
 
 def choose(weight, y_shape, *geometry):
