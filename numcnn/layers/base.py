@@ -123,7 +123,10 @@ class Layer:
         return y
 
     def forward_relu(self, x: Any) -> Any:
-        """Return ``relu(self.forward(x))`` in one pass; where `fuses_relu` says that it can."""
+        """Return ``relu(self.forward(x))`` in one pass; where `fuses_relu` says that it can.
+
+        The output is the last of what is kept for `backward_relu`.
+        """
         return self._run(self._forward_relu, x)
 
     def backward_relu(self, dy: Any) -> Any:

@@ -181,11 +181,7 @@ class Chain(Layer):
 
     def _forward(self, x: Any) -> Any:
         layers = list(self._children.values())
-        fused = frozenset(
-            place
-            for place, (layer, after) in enumerate(pairwise(layers))
-            if type(after) is ReLU and layer.fuses_relu() and _untouched(layer, after)
-        )
+        fused = frozenset(place for place, pair in enumerate(pairwise(layers)) if _can_fuse(*pair))
         self.save_for_backward(fused)
         for place, layer in enumerate(layers):
             if place in fused:
@@ -198,8 +194,9 @@ class Chain(Layer):
         return x
 
     def _backward(self, dy: Any) -> Any:
-        (fused,) = self._saved
-        for place, layer in reversed(list(enumerate(self._children.values()))):
+        layers = list(self._children.values())
+        fused = {place for place in self._saved[0] if _ran_fused(*layers[place : place + 2])}
+        for place, layer in reversed(list(enumerate(layers))):
             if place in fused:
                 dy = layer.backward_relu(dy)
             elif place - 1 not in fused:
@@ -207,6 +204,21 @@ class Chain(Layer):
         return dy
 
 
+def _can_fuse(layer: Layer, after: Layer) -> bool:
+    """Return whether `layer` can compute the layer behind it along, and nobody misses a call."""
+    if type(after) is not ReLU or not layer.fuses_relu():
+        return False
+    alike = after.device is layer.device and (after.dtype is None or after.dtype == layer.dtype)
+    return alike and _untouched(layer, after)
+
+
+def _ran_fused(layer: Layer, after: Layer) -> bool:
+    """Return whether what both kept is of one pass; either may have run by itself since then."""
+    kept = [each._saved[-1] if each._saved else None for each in (layer, after)]
+    return kept[0] is not None and kept[0] is kept[1] and _untouched(layer, after)
+
+
 def _untouched(*layers: Layer) -> bool:
     """Return whether nobody put functions of his own in the place of a layer's."""
-    return all(vars(layer).keys().isdisjoint({"forward", "backward"}) for layer in layers)
+    passes = {"forward", "backward", "_forward", "_backward"}
+    return all(passes.isdisjoint(vars(layer)) for layer in layers)

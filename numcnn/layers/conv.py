@@ -312,12 +312,13 @@ class Conv2d(SlidingWindow):
 
     def _backward_relu(self, dy: Any) -> Any:
         kernels = self.kernels
+        y = self._saved[2]
         nests = (
             kernels.conv_relu2d_backward_weight,
             kernels.conv_relu2d_backward_bias,
             kernels.conv_relu2d_backward_input,
         )
-        return self._gradients((dy, self._saved[2]), *nests)
+        return self._gradients((self.device.match(dy, y), y), *nests)
 
     def _gradients(self, dy: tuple[Any, ...], of_weight: Any, of_bias: Any, of_input: Any) -> Any:
         """Add the parameters' gradients, and return that of the input."""
