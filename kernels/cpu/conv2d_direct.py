@@ -30,6 +30,7 @@ from . import _simd, conv2d_loops
 from ._bands import ROWS, Bands, Phase, clear, copy, frame, taps_of
 from ._jit import helper, kernel, prange
 from ._order import as_last, put_last, room_last
+from ._pack import packed_turned, packed_weights, padded_bias
 
 WIDTH = _simd.WIDTH
 LINE = _simd.LINE
@@ -41,36 +42,6 @@ CHUNK = 64  # pixels whose products are added while their numbers are in the fas
 
 
 # ---- forward, and the gradient of the input ---------------------------------------------------
-
-
-@kernel
-def _pack(weight, terms, step, groups, outputs, packed):
-    """Write the weights in the order in which they are needed, as vectors of output channels.
-
-    Term k of output channel co is weight[terms[k] + co * step]. Channels of a group are filled up
-    with zeros to whole vectors; blocks are SPAN wide, the last of a group perhaps WIDTH. A thread
-    owns vectors.
-    """
-    own = outputs // groups
-    padded = (own + WIDTH - 1) // WIDTH * WIDTH
-    for task in prange(groups * (padded // WIDTH)):
-        group = task // (padded // WIDTH)
-        co = task % (padded // WIDTH) * WIDTH
-        span = min(SPAN, padded - co // SPAN * SPAN)
-        to = (group * padded + co // SPAN * SPAN) * terms.size + co % SPAN
-        for k in range(terms.size):
-            for lane in range(min(WIDTH, own - co)):
-                at = terms[k] + (group * own + co + lane) * step
-                packed[to + k * span + lane] = weight[at]
-            for lane in range(min(WIDTH, own - co), WIDTH):
-                packed[to + k * span + lane] = 0
-
-
-def _packed(weight, terms, step, groups, outputs):
-    padded = _simd.round_up(outputs // groups, WIDTH)
-    packed = empty((groups * padded * terms.size,), np.float32)
-    _pack(weight.reshape(-1), terms, step, groups, outputs, packed)
-    return packed
 
 
 def _tile_of(columns):
@@ -163,13 +134,6 @@ def _gather(
         _simd.hold(room)
 
 
-def _pad_bias(bias, groups):
-    """Return bias with zeros where `_pack` fills up."""
-    padded = np.zeros((groups, _simd.round_up(bias.size // groups, WIDTH)), np.float32)
-    padded[:, : bias.size // groups] = bias.reshape(groups, -1)
-    return padded.reshape(-1)
-
-
 def convolve(x, on, weight, bias, relu, geometry, y):
     """Write y = bias + x * weight, and if `relu` 0 where that is negative.
 
@@ -185,13 +149,13 @@ def convolve(x, on, weight, bias, relu, geometry, y):
     taps, run = taps_of(kernel_h, kernel_w, dilation_h, dilation_w, bands, source.shape[3], groups)
     # the terms of a sum run over kh, kw and ci; the weights lie in the order co, ci, kh, kw
     inner = np.arange(kernel_h * kernel_w)[:, None] + np.arange(channels) * kernel_h * kernel_w
-    packed = _packed(weight, inner.ravel(), channels * kernel_h * kernel_w, groups, filters)
+    packed = packed_weights(weight, inner.ravel(), channels * kernel_h * kernel_w, groups, filters)
     area = y.shape[2] * y.shape[3]
     out = y.shape[3], area, True
     masked = on is not None
     mask = (as_last(on) if masked else source).reshape(-1)
     tables = bands.starts, np.arange(area) * filters, taps, run
-    shares = packed, _pad_bias(bias, groups), relu, groups
+    shares = packed, padded_bias(bias, groups), relu, groups
     _gather(source, mask, masked, bands.numbers(), out, *tables, *shares, room)
     put_last(room, y)
 
@@ -244,24 +208,12 @@ def input_gradient(dy, on, weight, geometry, dx):
         # the terms of a sum run over kh, kw and co
         chosen = (down.taps[:, None] * kernel_w + right.taps[order]).ravel()
         terms = (chosen[:, None] + np.arange(filters // groups) * channels * area).ravel()
-        packed = _packed_turned(weight, terms, groups)
+        packed = packed_turned(weight, terms, groups)
         out = right.count, places.size, stride_h * stride_w == 1
         tables = bands.starts, places, taps, run
         shares = packed, bias, False, groups
         _gather(source, mask, masked, bands.numbers(), out, *tables, *shares, room)
     put_last(room, dx)
-
-
-def _packed_turned(weight, terms, groups):
-    """Return the weights packed for the gradient of the input: outputs are the ci."""
-    filters, channels, kernel_h, kernel_w = weight.shape
-    area = kernel_h * kernel_w
-    size = _simd.round_up(channels, WIDTH) * terms.size
-    packed = empty((groups, size), np.float32)
-    for group in range(groups):
-        first = group * (filters // groups) * channels * area
-        _pack(weight.reshape(-1)[first:], terms, area, 1, channels, packed[group])
-    return packed.reshape(-1)
 
 
 # ---- the gradient of the weights ---------------------------------------------------------------

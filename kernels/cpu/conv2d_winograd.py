@@ -33,7 +33,8 @@ from ..order import empty
 from . import _simd, conv2d_direct
 from ._jit import helper, kernel, prange
 from ._order import as_last, put_last, room_last
-from ._winograd import turn_back, turn_output, turn_tile, turn_weight
+from ._winograd import turn_output, turn_tile
+from ._winograd_weights import turn_sums_back, turned_weights
 
 WIDTH = _simd.WIDTH
 LINE = _simd.LINE
@@ -62,49 +63,6 @@ def _place(tile, tiles_h, tiles_w, top, left):
     """Return picture, row and column where tile number `tile` of all pictures begins."""
     n = tile // (tiles_h * tiles_w)
     return n, tile // tiles_w % tiles_h * 4 + top, tile % tiles_w * 4 + left
-
-
-# ---- the weights -----------------------------------------------------------------------------
-
-
-@kernel
-def _turn_weights(weight, first, steps, channels, filters, turned):
-    """Write G g Gᵀ as blocks of SPAN output channels, or WIDTH at the end: (36, ci, co) each.
-
-    Tap k of (ci, co) is weight[first + steps · (co, ci, k)]. A thread owns input channels ci.
-    """
-    step_co, step_ci, step_k = steps
-    deep = (channels + WIDTH - 1) // WIDTH * WIDTH
-    padded = (filters + WIDTH - 1) // WIDTH * WIDTH
-    for ci in prange(deep):
-        taps = np.zeros(9 * padded, np.float32)
-        half = np.empty(18 * WIDTH, np.float32)
-        if ci < channels:
-            for co in range(filters):
-                at = first + ci * step_ci + co * step_co
-                for k in range(9):
-                    taps[k * padded + co] = weight[at + k * step_k]
-        taps_, half_, out = _simd.pointer(taps, 0), _simd.pointer(half, 0), _simd.pointer(turned, 0)
-        for co in range(0, padded, WIDTH):
-            span = min(SPAN, padded - co // SPAN * SPAN)
-            to = co // SPAN * SPAN * 36 * deep + ci * span + co % SPAN
-            step = deep * span
-            turn_weight(taps_, co, 3 * padded, padded, half_, out, to, 6 * step, step)
-        _simd.hold(taps)
-        _simd.hold(half)
-
-
-def _turned(weight, turn_around):
-    """Return the turned weights; `turn_around` exchanges ci and co and rotates by 180°."""
-    filters, channels = weight.shape[:2]
-    first, steps = 0, (channels * 9, 9, 1)
-    if turn_around:
-        filters, channels = channels, filters
-        first, steps = 8, (9, filters * 9, -1)
-    size = 36 * _simd.round_up(channels, WIDTH) * _simd.round_up(filters, WIDTH)
-    turned = empty((size,), np.float32)
-    _turn_weights(weight.reshape(-1), first, steps, channels, filters, turned)
-    return turned
 
 
 # ---- forward, and the gradient of the input ---------------------------------------------------
@@ -237,7 +195,7 @@ def convolve(x, on, weight, bias, relu, geometry, y):
     isn't positive.
     """
     _, _, pad_top, pad_left, *_ = geometry
-    _convolve(x, on, _turned(weight, False), bias, relu, pad_top, pad_left, y)
+    _convolve(x, on, turned_weights(weight, False), bias, relu, pad_top, pad_left, y)
 
 
 def _convolve(x, on, turned, bias, relu, pad_top, pad_left, y):
@@ -277,7 +235,7 @@ def input_gradient(dy, on, weight, geometry, dx):
     """Write dx from dy, which counts as 0 wherever `on`, if given, isn't positive."""
     _, _, pad_top, pad_left, *_ = geometry
     zeros = np.zeros(dx.shape[1], np.float32)
-    _convolve(dy, on, _turned(weight, True), zeros, False, 2 - pad_top, 2 - pad_left, dx)
+    _convolve(dy, on, turned_weights(weight, True), zeros, False, 2 - pad_top, 2 - pad_left, dx)
 
 
 # ---- the gradient of the weights ---------------------------------------------------------------
@@ -353,25 +311,6 @@ def _backward_weight(source, dy, on, masked, places, tiles, left, right, sums):
                     _add_one(rows, columns, count, totals, padded)
 
 
-@kernel
-def _turn_back(sums, dweight):
-    """Write dweight = Gᵀ sums G; a thread owns input channels ci."""
-    _, deep, padded = sums.shape
-    filters, channels, _ = dweight.shape
-    for ci in prange(channels):
-        room = np.empty(27 * WIDTH, np.float32)
-        half = _simd.pointer(room, 0)
-        taps = _simd.pointer(room, 18 * WIDTH)
-        step = deep * padded
-        for co in range(0, padded, WIDTH):
-            total = _simd.pointer(sums, ci * padded + co)
-            turn_back(total, 0, 6 * step, step, half, taps, 0, 3 * WIDTH, WIDTH)
-            for lane in range(min(WIDTH, filters - co)):
-                for k in range(9):
-                    dweight[co + lane, ci, k] = taps[k * WIDTH + lane]
-        _simd.hold(room)
-
-
 def conv2d_backward_weight(
     dy, x, stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups, dweight
 ):
@@ -400,7 +339,7 @@ def weight_gradient(dy, on, x, geometry, dweight):
     sums[...] = 0
     places = tiles_h, tiles_w, -pad_top, -pad_left
     _backward_weight(source, gradient, mask, masked, places, tiles, left, right, sums)
-    _turn_back(sums, dweight.reshape(filters, channels, 9))
+    turn_sums_back(sums, dweight.reshape(filters, channels, 9))
 
 
 if config.DISABLE_JIT:  # vector registers exist in compiled code only
