@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import importlib.metadata
 import os
 import platform
@@ -16,7 +17,6 @@ from rich.table import Table
 from rich.text import Text
 
 from .device import DeviceError, get_device
-from .kernels.cpu import conv2d
 from .layers import Conv2d
 
 __all__ = [
@@ -232,9 +232,10 @@ def explain_conv(sizes: tuple[int, ...] | None, *geometry: int) -> list[str]:
     layer = Conv2d(channels, filters, kernel, stride, padding)
     y = layer.output_shape((batch, channels, height, width))
     weight = np.empty(layer.weight.shape, np.float32)
+    kernels = importlib.import_module("numcnn.kernels.cpu.conv2d")  # it brings the compiler along
     lines = [f"{layer!r} on {(batch, channels, height, width)} gives {y}"]
     for operation in ("forward", "backward_input", "backward_weight"):
-        first, *reasons = conv2d.explain(operation, weight, y, stride, stride, 1, 1, 1)
+        first, *reasons = kernels.explain(operation, weight, y, stride, stride, 1, 1, 1)
         lines += [f"{operation}: {first}", *(f"  {reason}" for reason in reasons)]
     return lines
 

@@ -45,6 +45,12 @@ LEARNERS = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def wide_terminal(monkeypatch):
+    """Tables keep their words whole."""
+    monkeypatch.setenv("COLUMNS", "160")
+
+
 def call(*args):
     return CliRunner().invoke(app, ["bench", *(str(arg) for arg in args)])
 

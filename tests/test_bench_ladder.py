@@ -20,6 +20,12 @@ compiled = pytest.mark.skipif(
 TINY = ladder.Case(2, 3, 7, 6, 4, 3)
 
 
+@pytest.fixture(autouse=True)
+def wide_terminal(monkeypatch):
+    """Tables keep their words whole."""
+    monkeypatch.setenv("COLUMNS", "160")
+
+
 def call(*args):
     return CliRunner().invoke(app, [str(arg) for arg in args])
 
