@@ -223,7 +223,7 @@ def _feed(process: Any, waiting: deque[Need], count: Callable[[], None]) -> None
     with contextlib.suppress(IndexError, OSError):
         while True:
             kernel, types = waiting.popleft()
-            address = kernel.py_func.__module__, kernel.py_func.__name__
+            address = kernel.py_func.__module__, kernel.py_func.__name__, kernel.build
             process.stdin.write(pickle.dumps((*address, types)))
             process.stdin.flush()
             if not process.stdout.readline():
@@ -236,8 +236,9 @@ def _serve() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that asked
     with _without_garbage_collection(), contextlib.suppress(EOFError):
         while True:
-            module, name, types = pickle.load(sys.stdin.buffer)
+            module, name, build, types = pickle.load(sys.stdin.buffer)
             with contextlib.suppress(Exception):  # is reported where the kernel is needed
-                getattr(importlib.import_module(module), name).compile(types)
+                kernel = getattr(importlib.import_module(module), name)
+                getattr(kernel, build).compile(types)
             sys.stdout.buffer.write(b"\n")
             sys.stdout.buffer.flush()

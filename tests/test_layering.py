@@ -233,7 +233,8 @@ def test_the_three_floors_of_kernels_dont_import_each_other(floor):
     names = [name for name in EDGES if name.startswith(own)]
     assert len(names) > 10
     for name in names:
-        assert [t for t in EDGES[name] if not t.startswith(own)] == [], name
+        below = ("numcnn.kernels.order", own)  # how pictures lie in memory concerns every floor
+        assert [t for t in EDGES[name] if not t.startswith(below)] == [], name
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from numba import prange
 from numba.core import config
 
 from ._cache import attach
-from ._compiler import compile_helper, compile_kernel
+from ._compiler import Kernel, compile_helper, compile_kernel
 from ._memory import keep_freed_memory
 
 __all__ = ["exact_kernel", "helper", "kernel", "prange"]
@@ -42,6 +42,8 @@ def _by_size(function, **options):
     parallel = options | {"parallel": True}
     for_all = attach(compile_kernel(function, **parallel), parallel)
     for_one = attach(compile_kernel(function, **options), options)
+    if isinstance(for_all, Kernel):  # by which another process finds them (numcnn/warmup.py)
+        for_all.build, for_one.build = "for_all", "for_one"
     arrays = []  # positions of the arguments that are arrays, which never change
 
     @functools.wraps(function)

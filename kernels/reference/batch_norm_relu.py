@@ -16,11 +16,13 @@ from .relu import relu_backward_input, relu_forward
 def batch_norm_relu_forward(x, weight, bias, eps, mean, var, y):
     """Write mean and variance of each channel, and y."""
     batch_norm_forward(x, weight, bias, eps, mean, var, y)
-    relu_forward(y.reshape(-1), y.reshape(-1))
+    z = np.array(y).reshape(-1)
+    relu_forward(z, z)
+    y[...] = z.reshape(y.shape)
 
 
 def batch_norm_relu_backward_input(dy, y, x, weight, mean, var, eps, dweight, dbias, dx):
     """Write dx, dweight and dbias; y is what the forward pass wrote."""
-    dz = np.empty_like(dy)
+    dz = np.empty(dy.shape, dy.dtype)
     relu_backward_input(dy.reshape(-1), y.reshape(-1), dz.reshape(-1))
     batch_norm_backward_input(dz, x, weight, mean, var, eps, dweight, dbias, dx)

@@ -35,12 +35,14 @@ def conv_relu2d_forward(
     """Write y = max(x * w + b, 0)."""
     geometry = (stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups)
     conv2d_forward(x, weight, bias, *geometry, y)
-    relu_forward(y.reshape(-1), y.reshape(-1))
+    z = np.array(y).reshape(-1)
+    relu_forward(z, z)
+    y[...] = z.reshape(y.shape)
 
 
 def _through_relu(dy, y):
     """Return dz: dy where the unit was on, else 0."""
-    dz = np.empty_like(dy)
+    dz = np.empty(dy.shape, dy.dtype)
     relu_backward_input(dy.reshape(-1), y.reshape(-1), dz.reshape(-1))
     return dz
 
