@@ -36,13 +36,17 @@ class Windows(NamedTuple):
     count: np.ndarray
 
 
-def _tables(first, end, step, size, count=None):
-    """Return the tables of windows [first, end); neither first nor end ever falls."""
+def _tables(begin, first, end, step, size, count=None):
+    """Return the tables of windows that reach over [begin, end) and see `first` as their first.
+
+    Neither begin nor end ever falls. `first` may: with a dilation of 3, the windows that begin at
+    pixels -2, -1 and 0 see 1, 2 and 0 first.
+    """
     pixel = np.arange(size)
     taps = -(-np.maximum(end - first, 0) // step)
-    windows = np.searchsorted(end, pixel, "right"), np.searchsorted(first, pixel, "right")
+    windows = np.searchsorted(end, pixel, "right"), np.searchsorted(begin, pixel, "right")
     apart = (windows[1] - windows[0]).max(initial=0) <= 1
-    cells = np.array([0, *first[1:], size]) if apart else None
+    cells = np.array([0, *np.clip(begin[1:], 0, size), size]) if apart else None
     count = taps if count is None else count
     tables = np.stack([first, taps], axis=1), step, np.stack(windows, axis=1), cells, count
     for table in tables:
@@ -59,14 +63,15 @@ def sliding(size, kernel, stride, pad, dilation, outputs, count_include_pad=0):
     first = np.minimum(begin + outside * dilation, size)
     end = np.minimum(begin + dilation * (kernel - 1) + 1, size)
     padded = np.minimum(begin + kernel, size + pad) - begin
-    return _tables(first, end, dilation, size, padded if count_include_pad else None)
+    return _tables(begin, first, end, dilation, size, padded if count_include_pad else None)
 
 
 @functools.lru_cache(256)
 def adaptive(size, outputs):
     """Return the tables of `outputs` windows that cover `size` pixels evenly."""
     window = np.arange(outputs)
-    return _tables(window * size // outputs, -(-(window + 1) * size // outputs), 1, size)
+    begin = window * size // outputs
+    return _tables(begin, begin, -(-(window + 1) * size // outputs), 1, size)
 
 
 def sizes_of(x, y):
