@@ -14,7 +14,7 @@ from ..device import Device, get_device
 from ..shapes import ShapeError
 from .parameter import Parameter, Shape, as_array, as_dtype, is_ready
 
-__all__ = ["Layer", "Pair", "Parameter", "Shape", "Window", "no_grad"]
+__all__ = ["Layer", "Pair", "Parameter", "Shape", "Window", "is_grad_enabled", "no_grad"]
 
 Pair = tuple[int | Fraction, int | Fraction]
 Window = tuple[Pair, Pair]
@@ -32,6 +32,11 @@ def no_grad() -> Iterator[None]:
         yield
     finally:
         _mode.off = before
+
+
+def is_grad_enabled() -> bool:
+    """Return whether forward passes keep what a backward pass needs; `no_grad` turns that off."""
+    return not getattr(_mode, "off", False)
 
 
 class Layer:
@@ -178,7 +183,7 @@ class Layer:
 
     def save_for_backward(self, *values: Any) -> None:
         """Keep `values` in ``self._saved`` for the backward pass, unless `no_grad` is on."""
-        self.__dict__["_saved"] = None if getattr(_mode, "off", False) else values
+        self.__dict__["_saved"] = values if is_grad_enabled() else None
 
     def _forward(self, x: Any) -> Any:
         raise TypeError(f"{type(self).__name__} must define _forward(self, x)")

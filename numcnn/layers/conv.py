@@ -289,12 +289,28 @@ class Conv2d(SlidingWindow):
     def _forward_relu(self, x: Any) -> Any:
         return self._convolve(x, self.kernels.conv_relu2d_forward, True)
 
-    def _convolve(self, x: Any, forward: Any, keeps_output: bool) -> Any:
+    def forward_affine(self, x: Any, factor: Any, shift: Any, relu: bool) -> Any:
+        """Return ``factor[c] * self.forward(x) + shift[c]``, if `relu` 0 where that is negative.
+
+        For inference: the factors go into the weights, so that no pass is needed for them.
+        """
+        bias = 0 if self.bias is None else self.bias.data
+        weight = (self.weight.data * factor[:, None, None, None]).astype(self.dtype)
+        shares = weight, (bias * factor + shift).astype(self.dtype)
+        kernels = self.kernels
+        forward = kernels.conv_relu2d_forward if relu else kernels.conv2d_forward
+        return self._run(lambda x: self._convolve(x, forward, False, *shares), x)
+
+    def _convolve(
+        self, x: Any, forward: Any, keeps_output: bool, weight: Any = None, bias: Any = None
+    ) -> Any:
         shape = tuple(x.shape)
         y = self.device.pictures(self.output_shape(shape), x.dtype)
         x = self._pad(x)
-        bias = self._zeros(x.dtype) if self.bias is None else self.bias.data
-        forward(x, self.weight.data, bias, *self._geometry(), y)
+        if weight is None:
+            weight = self.weight.data
+            bias = self._zeros(x.dtype) if self.bias is None else self.bias.data
+        forward(x, weight, bias, *self._geometry(), y)
         self.save_for_backward(x, shape, y if keeps_output else None)
         return y
 
