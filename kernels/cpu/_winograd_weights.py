@@ -15,6 +15,8 @@ from ._winograd import turn_back, turn_by, turn_weight, weights_matrix
 
 WIDTH = _simd.WIDTH
 SPAN = 2 * WIDTH
+LINE = _simd.LINE
+CHUNK = 16  # input channels whose weights are turned in one go
 
 
 @kernel
@@ -22,32 +24,37 @@ def _turn_weights(weight, first, steps, taps, matrix, channels, filters, turned)
     """Write G g Gᵀ, a block (36, ci, co) for SPAN output channels, or WIDTH at the end.
 
     g has taps × taps weights, matrix is G. Tap k of (ci, co) is weight[first + steps ·
-    (co, ci, k)]. A thread owns input channels ci.
+    (co, ci, k)]. A thread owns WIDTH output channels of CHUNK input channels: it writes 36 runs
+    of memory, one vector further apart than they need (`conv2d_winograd.py` says why).
     """
     step_co, step_ci, step_k = steps
     deep = (channels + WIDTH - 1) // WIDTH * WIDTH
     padded = (filters + WIDTH - 1) // WIDTH * WIDTH
-    for ci in prange(deep):
-        square = np.zeros(taps * taps * padded, np.float32)
-        half = np.empty(36 * WIDTH, np.float32)
-        if ci < channels:
-            for co in range(filters):
-                at = first + ci * step_ci + co * step_co
-                for k in range(taps * taps):
-                    square[k * padded + co] = weight[at + k * step_k]
-        given, half_ = _simd.pointer(square, 0), _simd.pointer(half, 0)
-        out, factors = _simd.pointer(turned, 0), _simd.pointer(matrix, 0)
-        for co in range(0, padded, WIDTH):
-            span = min(SPAN, padded - co // SPAN * SPAN)
-            to = co // SPAN * SPAN * 36 * deep + ci * span + co % SPAN
-            step = deep * span
-            tile = given, co, taps * padded, padded, half_, out, to, 6 * step, step
+    chunks = (deep + CHUNK - 1) // CHUNK
+    for task in prange(padded // WIDTH * chunks):
+        co = task // chunks * WIDTH
+        room = np.zeros((taps * taps + 36) * WIDTH + LINE, np.float32)
+        square = _simd.align(_simd.pointer(room, 0))
+        half = _simd.pointer(square, taps * taps * WIDTH)
+        block = co // SPAN * SPAN
+        span = min(SPAN, padded - block)
+        step = deep * span + WIDTH
+        out = _simd.pointer(turned, 36 * (block * deep + block // SPAN * WIDTH) + co - block)
+        lanes = min(WIDTH, filters - co)
+        for ci in range(task % chunks * CHUNK, min(deep, (task % chunks + 1) * CHUNK)):
+            at = first + ci * step_ci + co * step_co
+            for k in range(taps * taps):
+                for lane in range(lanes):
+                    shown = ci < channels
+                    square[k * WIDTH + lane] = (
+                        weight[at + lane * step_co + k * step_k] if shown else np.float32(0)
+                    )
+            tile = square, 0, taps * WIDTH, WIDTH, half, out, ci * span, 6 * step, step
             if taps == 3:
                 turn_weight(*tile)
             else:
-                turn_by(factors, 6, taps, *tile)
-        _simd.hold(square)
-        _simd.hold(half)
+                turn_by(_simd.pointer(matrix, 0), 6, taps, *tile)
+        _simd.hold(room)
 
 
 @functools.cache
@@ -63,7 +70,8 @@ def turned_weights(weight, turn_around):
     if turn_around:
         filters, channels = channels, filters
         first, steps = area - 1, (area, filters * area, -1)
-    size = 36 * _simd.round_up(channels, WIDTH) * _simd.round_up(filters, WIDTH)
+    deep, padded = _simd.round_up(channels, WIDTH), _simd.round_up(filters, WIDTH)
+    size = 36 * (deep * padded + -(-padded // SPAN) * WIDTH)
     turned = empty((size,), np.float32)
     matrix = _matrix(taps).reshape(-1)
     _turn_weights(weight.reshape(-1), first, steps, taps, matrix, channels, filters, turned)

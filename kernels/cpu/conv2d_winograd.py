@@ -45,6 +45,8 @@ ROWS = 6 if WIDTH == 8 else 12
 SPAN = 2 * WIDTH
 TURNED = 1 << 16  # numbers of a block of turned tiles, at most, beyond ROWS tiles
 LEAST_TASKS = 8
+HEAVY = 1 << 16  # weights that, turned, don't stay in the cache
+HEAVY_ROWS = 2 * ROWS
 PAIRS = 1 << 20  # numbers of turned inputs and gradients whose products are added at once (4 MiB)
 DEEP = 4 if WIDTH == 8 else 8  # input channels of a block of the weights' gradient
 
@@ -56,10 +58,17 @@ def serves(weight, stride_h, stride_w, dilation_h, dilation_w, groups):
     return weight.dtype == np.float32 and square and steps == (1,) * 5
 
 
-def _tiles_of(total, channels):
-    """Return how many tiles make a block."""
-    fitting = max(ROWS, TURNED // (36 * channels) // ROWS * ROWS)
-    return min(fitting, _simd.round_up(-(-total // LEAST_TASKS), ROWS))
+def _tasks_of(total, channels, spans):
+    """Return how many tiles make a block, and in how many shares a block's outputs are computed.
+
+    Turned tiles should stay in the cache. But weights that don't are read anew for each block, so
+    then a block is large, and threads share its output channels.
+    """
+    fitting = TURNED // (36 * channels) // ROWS * ROWS
+    least = HEAVY_ROWS if channels * spans * SPAN >= HEAVY else ROWS
+    many = _simd.round_up(-(-total // LEAST_TASKS), ROWS)
+    size = max(least, min(fitting, many))
+    return size, max(1, min(spans, LEAST_TASKS * size // max(1, total)))
 
 
 @helper
@@ -127,8 +136,8 @@ def _turn_product(product, step, span, outputs, half, out, bias, relu, place, si
 
 
 @kernel
-def _forward(source, on, masked, weight, bias, relu, corner, tiles, size, y):
-    """Write y; a thread owns blocks of `size` tiles.
+def _forward(source, on, masked, weight, bias, relu, corner, tiles, size, shares, y):
+    """Write y; a thread owns blocks of `size` tiles, or one of the shares of their channels.
 
     tiles is (rows and columns of a picture's tiles, outputs in a row of a tile).
     """
@@ -141,7 +150,8 @@ def _forward(source, on, masked, weight, bias, relu, corner, tiles, size, y):
     total = pictures * tiles_h * tiles_w
     step = size * channels + WIDTH
     product_step = size * SPAN + WIDTH
-    for task in prange((total + size - 1) // size):
+    spans = (padded + SPAN - 1) // SPAN
+    for task in prange((total + size - 1) // size * shares):
         # one piece of memory for all that this block needs between input and output
         room = np.empty(
             36 * (step + product_step + channels + WIDTH) + 52 * WIDTH + LINE, np.float32
@@ -152,7 +162,8 @@ def _forward(source, on, masked, weight, bias, relu, corner, tiles, size, y):
         scratch = _simd.pointer(patch, 36 * channels)
         half = _simd.pointer(scratch, 36 * WIDTH)
         out = _simd.pointer(half, 36 * WIDTH)
-        first = task * size
+        share = task % shares
+        first = task // shares * size
         count = min(size, total - first)
         numbers, mask = _simd.pointer(source, 0), _simd.pointer(on, 0)
         factors, shift, target = (
@@ -164,10 +175,12 @@ def _forward(source, on, masked, weight, bias, relu, corner, tiles, size, y):
             place = _place(first + t, tiles, top, left)
             given = numbers, mask, masked, sizes, place, 0
             turn_tile(*given, patch, scratch, turned, t, size, channels)
-        for co in range(0, padded, SPAN):
+        for each in range(share * spans // shares, (share + 1) * spans // shares):
+            co = each * SPAN
             span = min(SPAN, padded - co)
             for position in range(36):
-                taps = _simd.pointer(factors, (co * 36 + position * span) * channels)
+                block = 36 * (co * channels + each * WIDTH)
+                taps = _simd.pointer(factors, block + position * (channels * span + WIDTH))
                 for t in range(0, count, ROWS):
                     row = _simd.pointer(turned, position * step + t * channels)
                     to = _simd.pointer(product, position * product_step + t * SPAN)
@@ -218,11 +231,12 @@ def _convolve(x, on, turned, taps, bias, relu, pad_top, pad_left, y):
     source, room = as_last(x), room_last(y)
     masked = on is not None
     mask = (as_last(on) if masked else source).reshape(-1)
-    size = _tiles_of(y.shape[0] * tiles[0] * tiles[1], _simd.round_up(x.shape[1], WIDTH))
+    deep, spans = _simd.round_up(x.shape[1], WIDTH), -(-y.shape[1] // SPAN)
+    size, shares = _tasks_of(y.shape[0] * tiles[0] * tiles[1], deep, spans)
     shift = np.zeros(_simd.round_up(bias.size, WIDTH), np.float32)
     shift[: bias.size] = bias
     corner = -pad_top, -pad_left
-    _forward(source, mask, masked, turned, shift, relu, corner, tiles, size, room)
+    _forward(source, mask, masked, turned, shift, relu, corner, tiles, size, shares, room)
     put_last(room, y)
 
 
