@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -58,11 +59,10 @@ class Keeper:
             same = Path(source).resolve() == self.target.path.resolve()
             self.source = self.target if same else CheckpointFolder(source)
         self.settings: dict[str, Any] = {}
+        self.fresh = True  # nothing in the folder is of this training
 
     def begin(self, training: Training, settings: dict[str, Any]) -> list[dict[str, Any] | None]:
-        """Go on from the newest checkpoint, or write the first one before the first step.
-
-        So a disk that is full or can't be written to is found out now, not after an epoch.
+        """Go on from the newest checkpoint, if that is wanted.
 
         Parameters
         ----------
@@ -99,9 +99,16 @@ class Keeper:
         if found is not None:
             states = self._go_on(training, found)
         self.target.prepare()
-        if found is None or self.source is not self.target:
-            self.write(training)
+        self.fresh = found is None or self.source is not self.target
         return states
+
+    def before_first(self, training: Training) -> None:
+        """Write the first checkpoint of the folder, once all callbacks have begun.
+
+        So a disk that is full or can't be written to is found out now, not after an epoch.
+        """
+        if self.fresh:
+            self.write(training)
 
     def after_batch(self, training: Training) -> None:
         """Write a checkpoint if it is time; at the end of an epoch that comes after it."""
@@ -144,6 +151,13 @@ class Keeper:
             states = restore(training, found.arrays, found.content)
         except KeyError as error:
             raise ValueError(f"the checkpoint of {place} is no training's: no {error}") from None
+        for what, now in (("numcnn", version("numcnn")), ("device", training.model.device.name)):
+            if found.content[what] != now:
+                warnings.warn(
+                    f"the checkpoint of {place} was written with {what} {found.content[what]}, and "
+                    f"this is {now}; the last bits of what follows may differ",
+                    stacklevel=5,
+                )
         if self.every is None:
             self.every = found.content["every"]
         epoch, batches = training.epoch + 1, len(training.loader)

@@ -116,6 +116,8 @@ def fit(
     progress = watchers.progress
     quiet = mode(model, True), without_input_gradient(model)
     with quiet[0], quiet[1], progress, running(beside, model, states):
+        if keeper is not None:
+            keeper.before_first(training)
         while training.epoch < epochs and not training.stopped:
             progress.start_epoch(training.epoch)
             figures = _epoch(training, keeper)

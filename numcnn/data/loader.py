@@ -107,7 +107,7 @@ class DataLoader:
 
     def __iter__(self) -> Iterator:
         """Begin the next epoch; `epoch` counts up at once, so nested loops differ."""
-        return self.rest_of_epoch(0)
+        return self._begin(0)
 
     def rest_of_epoch(self, first: int) -> Iterator:
         """Begin the next epoch as iterating does, but at batch number `first`, from 0.
@@ -117,9 +117,7 @@ class DataLoader:
         first = _integer("first", first, least=0)
         if type(self).__iter__ is not DataLoader.__iter__:  # a subclass makes its own batches
             return itertools.islice(iter(self), first, None)
-        epoch = self.epoch
-        self.epoch += 1
-        return self._batches(epoch, first)
+        return self._begin(first)
 
     def __repr__(self) -> str:
         """Show what decides the batches."""
@@ -128,6 +126,11 @@ class DataLoader:
             f"shuffle={self.shuffle}, seed={self.seed}, drop_last={self.drop_last}, "
             f"epoch={self.epoch})"
         )
+
+    def _begin(self, first):
+        epoch = self.epoch
+        self.epoch += 1
+        return self._batches(epoch, first)
 
     def _batches(self, epoch, first):
         order = np.arange(len(self.x))

@@ -1,0 +1,524 @@
+"""Checkpoints: a training that goes on from one is the training that nothing interrupted."""
+
+import json
+import math
+import warnings
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from numcnn import (
+    L2,
+    SGD,
+    Adadelta,
+    Adam,
+    BatchNorm1d,
+    BestCheckpoint,
+    Callback,
+    CosineAnnealingLR,
+    CSVLogger,
+    DataLoader,
+    Dropout,
+    EarlyStopping,
+    Flatten,
+    GaussianNoise,
+    History,
+    Linear,
+    NaNGuard,
+    OneCycleLR,
+    ReduceLROnPlateau,
+    ReLU,
+    RMSprop,
+    Sequential,
+    StepLR,
+    load_weights,
+    weights_hash,
+)
+from numcnn.data import random_shift
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+STEPS = 4  # in an epoch
+TIMINGS = ("seconds", "images_per_s")
+
+
+class Cut(Exception):
+    """Stands for whatever ends a process."""
+
+
+class CutAfter(Callback):
+    def __init__(self, steps):
+        self.left = steps
+
+    def on_batch_end(self, batch, figures):
+        self.left -= 1
+        if self.left < 0:
+            raise Cut
+
+
+def network(seed=1):
+    return Sequential(
+        Flatten(),
+        Linear(12, 8),
+        BatchNorm1d(8),
+        ReLU(),
+        Dropout(0.3),
+        GaussianNoise(0.1),
+        Linear(8, 3),
+        seed=seed,
+    )
+
+
+def scrambled():
+    """Return such a network with other weights and other randomness to come."""
+    model = network()
+    model.reseed(2)
+    return model
+
+
+def data(count=30, seed=1):
+    rng = np.random.default_rng(seed)
+    return rng.standard_normal((count, 1, 3, 4)).astype(np.float32), rng.integers(0, 3, count)
+
+
+def batches(seed=None, **options):
+    return DataLoader(*data(), 8, shuffle=True, seed=seed, transform=random_shift(1), **options)
+
+
+def fit(model, **options):
+    usual = {"epochs": 3, "verbose": False, "optimizer": lambda p: SGD(p, 0.1, momentum=0.9)}
+    return model.fit(batches(), **usual | options)
+
+
+def cut(model, folder, steps, **options):
+    """Train until so many steps are done, and written unless `every` says otherwise."""
+    callbacks = [*options.pop("callbacks", ()), CutAfter(steps)]
+    with pytest.raises(Cut):
+        fit(model, checkpoint=folder, callbacks=callbacks, **{"every": 1} | options)
+
+
+def figures(history):
+    """Return all that a history says but how long it took."""
+    rows = [{k: v for k, v in row.items() if k not in TIMINGS} for row in history.epochs]
+    return rows, history.batch_losses
+
+
+def newest(folder, kind="json"):
+    return max(folder.glob(f"step-*.{kind}"))
+
+
+# ---- going on ---------------------------------------------------------------------------------
+
+TRAININGS = {
+    "sgd-one-cycle": {"scheduler": lambda o, n: OneCycleLR(o, 0.1, n)},
+    "adam-cosine": {
+        "optimizer": lambda p: Adam(p, 0.01, amsgrad=True),
+        "scheduler": lambda o, n: CosineAnnealingLR(o, n),
+        "clip_norm": 0.5,
+    },
+    "rmsprop-plateau": {
+        "optimizer": lambda p: RMSprop(p, 0.05, momentum=0.5, centered=True),
+        "scheduler": lambda o, n: ReduceLROnPlateau(o, factor=0.5, patience=0),
+        "validation_data": data(9, seed=2),
+    },
+    "adadelta-penalty": {"optimizer": Adadelta, "penalty": L2(0.01)},
+}
+
+
+@pytest.mark.parametrize("training", TRAININGS.values(), ids=TRAININGS)
+@pytest.mark.parametrize("steps", [0, 1, 3, 4, 5, 8, 11])
+def test_a_resumed_training_ends_as_one_without_a_break(tmp_path, training, steps):
+    straight = network()
+    expected = fit(straight, **training)
+    cut(network(), tmp_path, steps, **training)
+    resumed = scrambled()
+    history = fit(resumed, resume=tmp_path, **training | {"callbacks": []})
+    assert weights_hash(resumed) == weights_hash(straight)
+    assert figures(history) == figures(expected)
+    assert len(history.batch_losses) == 3 * STEPS
+
+
+def test_what_comes_after_the_newest_checkpoint_is_done_again(tmp_path):
+    straight, resumed = network(), network()
+    expected = fit(straight, epochs=4)
+    cut(network(), tmp_path, 10, epochs=4, every=3)
+    assert newest(tmp_path).name == "step-00000009.json"
+    cut(network(), tmp_path, 2, epochs=4, resume=True, every=None)  # 3, as the checkpoint says
+    assert newest(tmp_path).name == "step-00000009.json"
+    assert figures(fit(resumed, epochs=4, resume=tmp_path)) == figures(expected)
+    assert weights_hash(resumed) == weights_hash(straight)
+
+
+def test_without_every_a_checkpoint_is_written_after_each_epoch(tmp_path):
+    cut(network(), tmp_path, 2 * STEPS + 1, every=None, keep=9)
+    names = sorted(path.name for path in tmp_path.glob("*.json"))
+    assert names == [f"step-{step:08d}.json" for step in (0, STEPS, 2 * STEPS)]
+
+
+def test_checkpoints_change_nothing(tmp_path):
+    plain, kept = network(), network()
+    expected = fit(plain)
+    assert figures(fit(kept, checkpoint=tmp_path, every=1)) == figures(expected)
+    assert weights_hash(kept) == weights_hash(plain)
+
+
+def test_seeds_that_nobody_chose_are_kept(tmp_path):
+    class Watch(CutAfter):
+        def on_batch_end(self, batch, figures):
+            super().on_batch_end(batch, figures)
+            self.seen.append(weights_hash(self.model))
+
+        def on_train_begin(self, model):
+            self.model, self.seen = model, []
+
+    first = Watch(99)
+    fit(network(seed=None), checkpoint=tmp_path, every=5, keep=9, callbacks=[first])
+    for step in (10, 12):
+        for path in tmp_path.glob(f"step-{step:08d}.*"):
+            path.unlink()
+    second = Watch(99)
+    fit(network(seed=None), resume=tmp_path, callbacks=[second])
+    assert second.seen == first.seen[5:]
+
+
+def test_a_finished_training_is_only_read(tmp_path):
+    model, again = network(), scrambled()
+    expected = fit(model, checkpoint=tmp_path)
+    before = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    assert figures(fit(again, resume=tmp_path)) == figures(expected)
+    assert weights_hash(again) == weights_hash(model)
+    assert {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
+
+
+def test_a_finished_training_may_be_given_more_epochs(tmp_path):
+    straight, longer = network(), network()
+    expected = fit(straight, epochs=5)
+    fit(network(), epochs=2, checkpoint=tmp_path)
+    assert figures(fit(longer, epochs=5, resume=tmp_path)) == figures(expected)
+    assert weights_hash(longer) == weights_hash(straight)
+
+
+def test_resuming_from_one_folder_into_another_leaves_the_first_alone(tmp_path):
+    straight, resumed = network(), network()
+    fit(straight)
+    cut(network(), tmp_path / "a", 5)
+    before = sorted(path.name for path in (tmp_path / "a").iterdir())
+    fit(resumed, resume=tmp_path / "a", checkpoint=tmp_path / "b", keep=99, every=1)
+    assert weights_hash(resumed) == weights_hash(straight)
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == before
+    assert min((tmp_path / "b").glob("*.json")).name == "step-00000005.json"
+
+
+def test_resume_true_begins_where_there_is_nothing_and_goes_on_where_there_is(tmp_path):
+    folder = tmp_path / "made" / "for it"
+    straight, resumed = network(), network()
+    expected = fit(straight)
+    cut(network(), folder, 5, resume=True)
+    assert figures(fit(resumed, checkpoint=folder, resume=True)) == figures(expected)
+    assert weights_hash(resumed) == weights_hash(straight)
+
+
+def test_where_it_goes_on_is_said(tmp_path, capsys):
+    cut(network(), tmp_path, 6)
+    fit(network(), resume=tmp_path, verbose=True)
+    assert f"going on after step 6 in {tmp_path}: epoch 2, batch 2 of 4" in capsys.readouterr().out
+
+
+def test_a_loader_that_makes_its_own_batches_goes_on_at_the_right_one(tmp_path):
+    class Reversed(DataLoader):
+        def __iter__(self):
+            return reversed(list(super().__iter__()))
+
+    def train(model, **options):
+        loader = Reversed(*data(), 8, shuffle=True)
+        return model.fit(loader, epochs=3, verbose=False, optimizer="sgd", **options)
+
+    straight, resumed = network(), network()
+    expected = train(straight)
+    with pytest.raises(Cut):
+        train(network(), checkpoint=tmp_path, every=1, callbacks=[CutAfter(6)])
+    assert figures(train(resumed, resume=tmp_path)) == figures(expected)
+
+
+# ---- callbacks --------------------------------------------------------------------------------
+
+
+def stopping():
+    return EarlyStopping("val_loss", patience=3, restore_best_weights=True, mode="max")
+
+
+@pytest.mark.parametrize("steps", [3, 9, 14, 21])
+def test_early_stopping_stops_at_the_same_epoch_with_the_same_weights(tmp_path, steps):
+    options = {"epochs": 30, "validation_data": data(12, seed=2)}
+    straight, resumed, early = network(), scrambled(), stopping()
+    expected = fit(straight, callbacks=[early], **options)
+    assert early.stopped_epoch is not None and early.best_epoch < len(expected) < 30
+    assert len(expected.batch_losses) > 21
+    cut(network(), tmp_path, steps, callbacks=[stopping()], **options)
+    again = stopping()
+    assert figures(fit(resumed, resume=tmp_path, callbacks=[again], **options)) == figures(expected)
+    assert weights_hash(resumed) == weights_hash(straight)
+    assert (again.best, again.best_epoch) == (early.best, early.best_epoch)
+    assert again.stopped_epoch == early.stopped_epoch
+    third = scrambled()  # what has stopped stays so
+    assert len(fit(third, resume=tmp_path, callbacks=[stopping()], **options)) == len(expected)
+    assert weights_hash(third) == weights_hash(straight)
+
+
+def test_the_log_and_the_best_weights_are_those_of_one_training(tmp_path):
+    def beside(folder):
+        folder.mkdir(exist_ok=True)
+        best = BestCheckpoint(folder / "best.safetensors", "loss")
+        return [CSVLogger(folder / "log.csv"), best]
+
+    def rows(folder):
+        lines = (folder / "log.csv").read_text().splitlines()
+        return [line.split(",")[:4] for line in lines]
+
+    one, other = tmp_path / "one", tmp_path / "other"
+    fit(network(), epochs=5, callbacks=beside(one))
+    for steps in (6, 5, 3):  # each time an epoch was done and logged that is done again
+        cut(
+            network(),
+            tmp_path / "ck",
+            steps,
+            epochs=5,
+            every=7,
+            resume=True,
+            callbacks=beside(other),
+        )
+    fit(network(), epochs=5, resume=tmp_path / "ck", callbacks=beside(other))
+    assert rows(other) == rows(one)
+    assert len(rows(one)) == 6
+    state, header = load_weights(one / "best.safetensors")
+    again, same = load_weights(other / "best.safetensors")
+    assert {k: v.tobytes() for k, v in state.items()} == {k: v.tobytes() for k, v in again.items()}
+    assert header["loss"] == same["loss"] and header["epoch"] == same["epoch"]
+
+
+def test_a_log_that_got_lost_is_named(tmp_path):
+    log = tmp_path / "log.csv"
+    cut(network(), tmp_path / "ck", 6, callbacks=[CSVLogger(log)])
+    log.unlink()
+    with pytest.raises(ValueError, match=r"log\.csv has 0 bytes and had \d+ when the checkpoint"):
+        fit(network(), resume=tmp_path / "ck", callbacks=[CSVLogger(log)])
+
+
+def test_the_nan_guard_still_knows_the_epoch(tmp_path):
+    cut(network(), tmp_path, 6, callbacks=[NaNGuard()])
+
+    class Spoil(Callback):
+        def on_train_begin(self, model):
+            self.model, self.left = model, 1
+
+        def on_batch_end(self, batch, figures):
+            self.left -= 1
+            if self.left < 0:
+                self.model[1].weight.data = np.full((8, 12), np.nan)
+
+    with pytest.raises(FloatingPointError, match="epoch 2, batch 4"):
+        fit(network(), resume=tmp_path, callbacks=[Spoil(), NaNGuard()])
+
+
+def test_a_callback_whose_state_would_be_lost_is_missed(tmp_path):
+    options = {"validation_data": data(12, seed=2)}
+    cut(network(), tmp_path, 6, callbacks=[stopping()], **options)
+    model = scrambled()
+    before = weights_hash(model)
+    with pytest.raises(
+        ValueError, match="callbacks: a EarlyStopping went along, and there is none"
+    ):
+        fit(model, resume=tmp_path, **options)
+    assert weights_hash(model) == before
+
+
+def test_a_callback_of_ones_own_keeps_numbers_and_arrays(tmp_path):
+    class Mean(Callback):
+        def on_train_begin(self, model):
+            self.count, self.losses = 0, np.zeros(3)
+
+        def state_dict(self):
+            return {"count": self.count, "losses": self.losses.copy()}
+
+        def load_state_dict(self, state):
+            self.count, self.losses = state["count"], state["losses"]
+
+        def on_epoch_end(self, epoch, figures):
+            self.count += 1
+            self.losses[epoch] = figures["loss"]
+
+    whole, part = Mean(), Mean()
+    fit(network(), callbacks=[whole])
+    cut(network(), tmp_path, 6, callbacks=[Mean()])
+    fit(network(), resume=tmp_path, callbacks=[part])
+    assert part.count == 3
+    np.testing.assert_array_equal(part.losses, whole.losses)
+
+
+# ---- what belongs together ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"penalty": L2(0.5)}, "penalty: none in the checkpoint"),
+        ({"clip_norm": 1.0}, "clip_norm: none in the checkpoint, 1.0 now"),
+        ({"loss": "multi_margin"}, "loss.class: CrossEntropyLoss in the checkpoint"),
+        (
+            {"optimizer": lambda p: SGD(p, 0.2, momentum=0.9)},
+            "optimizer.lr: 0.1 in the checkpoint, 0.2",
+        ),
+        ({"optimizer": "adam"}, "optimizer.class: SGD in the checkpoint, Adam now"),
+        ({"scheduler": lambda o, n: StepLR(o, 3)}, "scheduler: none in the checkpoint"),
+        ({"validation_data": data(9)}, "validation_data: none in the checkpoint"),
+        ({"seed": 5}, "batches.seed: 1 in the checkpoint, 5 now"),
+    ],
+)
+def test_another_training_is_told_apart_and_nothing_is_loaded(tmp_path, change, words):
+    cut(network(), tmp_path, 6)
+    model = network(seed=1)
+    before = weights_hash(model)
+    with pytest.raises(ValueError, match="another training's, nothing was loaded") as error:
+        fit(model, resume=tmp_path, **change)
+    assert words in str(error.value)
+    assert weights_hash(model) == before
+
+
+def test_other_data_batches_and_networks_are_told_apart(tmp_path):
+    x, y = data()
+    shifted = DataLoader(x, y, 8, shuffle=True, transform=random_shift(1))
+    options = {"epochs": 3, "optimizer": "sgd", "verbose": False}
+    with pytest.raises(Cut):
+        network().fit(shifted, checkpoint=tmp_path, every=1, callbacks=[CutAfter(6)], **options)
+    other = x.copy()
+    other[-1] = 0
+    deeper = Sequential(Flatten(), Linear(12, 8), Linear(8, 3), seed=1)
+
+    def complaint(model, *data, **changes):
+        loader = DataLoader(*data, **{"batch_size": 8, "shuffle": True} | changes)
+        with pytest.raises(ValueError) as error:
+            model.fit(loader, resume=tmp_path, **options)
+        return str(error.value)
+
+    same = {"transform": random_shift(1)}
+    assert "data.x.sha256_of_some" in complaint(network(), other, y, **same)
+    assert "data.x.shape[0]: 30 in the checkpoint, 29 now" in complaint(
+        network(), x[:-1], y[:-1], **same
+    )
+    assert "batches.batch_size: 8 in the checkpoint, 9 now" in complaint(
+        network(), x, y, **same | {"batch_size": 9}
+    )
+    assert "batches.transform.pixels: 1 in the checkpoint, 2 now" in complaint(
+        network(), x, y, transform=random_shift(2)
+    )
+    assert "Dropout(p=0.3)" in complaint(deeper, x, y, **same)
+    assert "dtype: float32 in the checkpoint, float64 now" in complaint(
+        network().to("float64"), x, y, **same
+    )
+
+
+def test_a_new_training_doesnt_begin_among_the_checkpoints_of_another(tmp_path):
+    cut(network(), tmp_path, 6)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(FileExistsError, match="has checkpoints up to step 6: resume= goes on"):
+        fit(network(), checkpoint=tmp_path)
+    with pytest.raises(FileExistsError, match="has checkpoints up to step 6"):
+        fit(network(), checkpoint=tmp_path, resume=_copy(tmp_path))
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def _copy(folder):
+    other = folder.parent / f"{folder.name}-copy"
+    other.mkdir()
+    for path in folder.iterdir():
+        (other / path.name).write_bytes(path.read_bytes())
+    return other
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"resume": "nowhere"}, FileNotFoundError, "there is no checkpoint in nowhere"),
+        ({"resume": True}, ValueError, "resume=True needs checkpoint="),
+        ({"every": 3}, ValueError, "every= says how often checkpoint= writes"),
+        ({"checkpoint": "c", "every": 0}, ValueError, "every"),
+        ({"checkpoint": "c", "every": 1.5}, TypeError, "every"),
+        ({"checkpoint": "c", "keep": 0}, ValueError, "keep"),
+    ],
+)
+def test_arguments_that_dont_go_together_are_refused(tmp_path, monkeypatch, options, error, words):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(error, match=words):
+        fit(network(), **options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_scheduler_that_couldnt_go_on_is_refused_before_the_first_step(tmp_path):
+    class Halving:
+        def __init__(self, optimizer):
+            self.optimizer = optimizer
+
+        def step(self):
+            self.optimizer.lr /= 2
+
+    with pytest.raises(TypeError, match="Halving has no state_dict and no load_state_dict"):
+        fit(network(), checkpoint=tmp_path, scheduler=lambda o, n: Halving(o))
+    assert not list(tmp_path.iterdir())
+
+
+def test_another_version_is_said(tmp_path, monkeypatch):
+    cut(network(), tmp_path, 6)
+    monkeypatch.setattr("numcnn.resume.version", lambda name: "99.0")
+    with pytest.warns(UserWarning, match=r"was written with numcnn .*, and this is 99\.0"):
+        fit(network(), resume=tmp_path)
+
+
+# ---- what the files hold ------------------------------------------------------------------------
+
+
+def test_files_hold_data_and_nothing_else(tmp_path):
+    cut(network(), tmp_path, 6, callbacks=[stopping()], validation_data=data(9))
+    assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".safetensors"}
+    content = json.loads(newest(tmp_path).read_text())["content"]
+    arrays = load_file(newest(tmp_path, "safetensors"))
+    assert content["position"] == {"epoch": 1, "batch": 2, "stopped": False}
+    assert content["order"] == {"seed": 1, "epoch": 1}
+    assert [state["calls"] for state in content["random"].values()] == [6, 6]
+    assert content["settings"]["optimizer"]["momentum"] == 0.9
+    assert content["optimizer"]["steps"] == 6
+    assert arrays["model.1.weight"].shape == (8, 12)
+    assert arrays["optimizer.0.velocity"].shape == (8, 12)
+    assert arrays["callback.0.weights.1.weight"].shape == (8, 12)
+    assert arrays["history.batch_losses"].shape == (6,)
+
+
+def test_losses_that_are_no_numbers_survive(tmp_path):
+    x, y = data()
+    y[:8] = -100  # a batch in which no label counts
+    options = {"batch_size": 8, "shuffle": False, "epochs": 2, "verbose": False}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        straight, resumed = network(), network()
+        expected = straight.fit(x, y, **options)
+        with pytest.raises(Cut):
+            network().fit(x, y, checkpoint=tmp_path, every=1, callbacks=[CutAfter(2)], **options)
+        history = resumed.fit(x, y, resume=tmp_path, **options)
+    assert math.isnan(history.batch_losses[0])
+    np.testing.assert_array_equal(history.batch_losses, expected.batch_losses)
+    assert weights_hash(resumed) == weights_hash(straight)
+
+
+def test_the_last_few_are_kept(tmp_path):
+    fit(network(), checkpoint=tmp_path / "three", every=2)
+    fit(network(), checkpoint=tmp_path / "one", every=2, keep=1)
+    for name, steps in (("three", (8, 10, 12)), ("one", (12,))):
+        expected = {f"step-{s:08d}.{kind}" for s in steps for kind in ("json", "safetensors")}
+        assert {path.name for path in (tmp_path / name).iterdir()} == expected
+
+
+def test_a_history_of_a_resumed_training_can_be_saved(tmp_path):
+    cut(network(), tmp_path / "ck", 6)
+    history = fit(network(), resume=tmp_path / "ck")
+    history.save(tmp_path / "history.json")
+    assert figures(History.load(tmp_path / "history.json")) == figures(history)
