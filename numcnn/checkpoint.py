@@ -15,7 +15,14 @@ from safetensors.numpy import save
 
 from .layers import Layer
 
-__all__ = ["as_safetensors", "load_weights", "save_weights", "weights_hash", "write_whole"]
+__all__ = [
+    "as_safetensors",
+    "load_weights",
+    "save_weights",
+    "sync_folder",
+    "weights_hash",
+    "write_whole",
+]
 
 
 def save_weights(
@@ -77,7 +84,7 @@ def write_whole(path: str | os.PathLike, content: bytes) -> None:
         os.chmod(temporary, 0o644)
         os.replace(temporary, target)
         fate = "the file is there, but a power cut might still undo it"
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         if isinstance(error, FileNotFoundError) and not target.parent.is_dir():
@@ -90,7 +97,7 @@ def write_whole(path: str | os.PathLike, content: bytes) -> None:
             os.unlink(temporary)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Have the disk remember which names the folder holds."""
     if os.name == "nt":  # has no such call for folders
         return

@@ -20,7 +20,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
-from .checkpoint import as_safetensors, write_whole
+from .checkpoint import as_safetensors, sync_folder, write_whole
 
 __all__ = ["Checkpoint", "CheckpointFolder"]
 
@@ -72,6 +72,7 @@ class CheckpointFolder:
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise type(error)(f"checkpoints can't be written to {self.path} ({reason})") from error
+        sync_folder(self.path.parent)
         complete = {self._file(step, "safetensors").name for step in self.steps()}
         for entry in self.path.glob(".step-*.tmp"):
             _delete(entry)
@@ -90,7 +91,7 @@ class CheckpointFolder:
         step, arrays, content = checkpoint
         packed = as_safetensors(arrays, {})
         about = {"bytes": len(packed), "sha256": hashlib.sha256(packed).hexdigest()}
-        content = {"format": FORMAT, "step": step, "arrays": about} | content
+        content = {"format": FORMAT, "step": step} | content | {"arrays": about}
         content = json.loads(json.dumps(content, default=_plain))  # as it will be read
         text = json.dumps({"sha256": _digest(content), "content": content}, indent=1)
         # The same step twice: until the new JSON file is there, the old one must not vouch for

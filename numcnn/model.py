@@ -324,6 +324,11 @@ class Sequential(Chain):
             Usually ends in ``.safetensors``.
         metadata : dict of str to str, optional
             Kept in the file's header.
+
+        Raises
+        ------
+        OSError
+            If the disk is full or the folder closed; a file that was there stays as it was.
         """
         checkpoint.save_weights(path, self.state_dict(), metadata or {})
 

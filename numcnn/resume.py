@@ -142,24 +142,21 @@ class Keeper:
     def _go_on(self, training: Training, found: Checkpoint) -> list[dict[str, Any] | None]:
         assert self.source is not None
         place = f"step {found.step} in {self.source.path}"
-        try:
-            if different := differences(found.content["settings"], self.settings):
-                raise ValueError(
-                    f"the checkpoint of {place} is another training's, nothing was loaded:\n  "
-                    + "\n  ".join(different)
-                )
-            states = restore(training, found.arrays, found.content)
-        except KeyError as error:
-            raise ValueError(f"the checkpoint of {place} is no training's: no {error}") from None
+        if different := differences(found.content.get("settings"), self.settings):
+            listed = "\n  ".join(different)
+            raise ValueError(
+                f"the checkpoint of {place} is another training's, nothing was loaded:\n  {listed}"
+            )
+        states = restore(training, found.arrays, found.content)
         for what, now in (("numcnn", version("numcnn")), ("device", training.model.device.name)):
-            if found.content[what] != now:
+            if (then := found.content.get(what)) != now:
                 warnings.warn(
-                    f"the checkpoint of {place} was written with {what} {found.content[what]}, and "
+                    f"the checkpoint of {place} was written with {what} {then}, and "
                     f"this is {now}; the last bits of what follows may differ",
                     stacklevel=5,
                 )
         if self.every is None:
-            self.every = found.content["every"]
+            self.every = found.content.get("every")
         epoch, batches = training.epoch + 1, len(training.loader)
         training.watchers.progress.say(
             f"going on after {place}"

@@ -134,6 +134,7 @@ def differences(saved: Any, present: Any, name: str = "") -> list[str]:
     if isinstance(saved, list) and isinstance(present, list) and len(saved) == len(present):
         pairs = enumerate(zip(saved, present, strict=True))
         return [text for i, pair in pairs for text in differences(*pair, f"{name}[{i}]")]
+    name = name or "settings"
     return [f"{name}: {_shown(saved)} in the checkpoint, {_shown(present)} now"]
 
 

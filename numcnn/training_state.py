@@ -24,6 +24,17 @@ from .schedulers import ReduceLROnPlateau
 __all__ = ["EpochSoFar", "Movers", "Training", "Watchers", "restore", "state_of"]
 
 MODEL, OPTIMIZER, LOSSES = "model.", "optimizer.", "history.batch_losses"
+PARTS = (
+    "position",
+    "order",
+    "random",
+    "optimizer",
+    "optimizer_settings",
+    "scheduler",
+    "callbacks",
+    "history",
+    "epoch_so_far",
+)
 TALLIED = ("total", "weight", "hits", "count", "labelled")
 
 
@@ -141,10 +152,14 @@ def restore(
     ValueError
         If something is missing, unexpected or of another shape; the text lists it all.
     """
+    for part in PARTS:
+        if part not in content:
+            raise ValueError(f"it is no training's checkpoint: it has no {part!r}")
     model, movers = training.model, training.movers
     weights = _beginning(MODEL, arrays)
     moments = _beginning(OPTIMIZER, arrays) | content["optimizer"]
-    problems = [f"weights, {problem}" for problem in model.misfits(weights)]
+    problems = [] if LOSSES in arrays else [f"missing: {LOSSES}"]
+    problems += [f"weights, {problem}" for problem in model.misfits(weights)]
     problems += [f"optimizer, {problem}" for problem in movers.optimizer.misfits(moments)]
     random = dict(_random_layers(model))
     for name in sorted(random.keys() ^ content["random"].keys()):

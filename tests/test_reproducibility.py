@@ -30,11 +30,11 @@ ALL = [(layer, threads) for layer in ("omp", "workqueue") for threads in (1, 2, 
 SOME = [("omp", 1), ("workqueue", 8)]
 
 
-def run_with(layer, threads):
+def run_with(layer, threads, what):
     """Train 100 steps in a process of its own; return what came of it, and how it ran."""
     own = {"NUMBA_THREADING_LAYER": layer, "NUMBA_NUM_THREADS": str(threads)}
     done = subprocess.run(
-        [sys.executable, SCRIPT, str(EPOCHS)],
+        [sys.executable, SCRIPT, str(what)],
         env=os.environ | own | {"OMP_WAIT_POLICY": "passive"},
         capture_output=True,
         text=True,
@@ -45,10 +45,10 @@ def run_with(layer, threads):
     return result, result.pop("ran")
 
 
-def check_runs(settings):
+def check_runs(settings, what=EPOCHS):
     results = {}
     for layer, threads in settings:
-        results[layer, threads], ran = run_with(layer, threads)
+        results[layer, threads], ran = run_with(layer, threads, what)
         if not config.DISABLE_JIT:
             assert ran == {"layer": layer, "threads": threads}
     print({f"{layer} {threads}": result["weights"] for (layer, threads), result in results.items()})
@@ -67,8 +67,9 @@ def test_weights_are_the_same_for_other_threads_and_layers():
 @pytest.mark.long
 @pytest.mark.timeout(4000)
 @pytest.mark.skipif(config.DISABLE_JIT, reason="minutes as plain Python, which has no threads")
-def test_weights_are_the_same_for_1_2_and_8_threads_under_omp_and_workqueue():
-    check_runs(ALL)
+@pytest.mark.parametrize("what", [EPOCHS, "lenet"], ids=["every-randomness", "lenet"])
+def test_weights_are_the_same_for_1_2_and_8_threads_under_omp_and_workqueue(what):
+    check_runs(ALL, what)
 
 
 def noisy(**options):
