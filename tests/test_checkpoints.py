@@ -85,6 +85,20 @@ def test_what_comes_after_the_newest_checkpoint_is_done_again(tmp_path):
     assert weights_hash(resumed) == weights_hash(straight)
 
 
+def test_a_kill_between_the_last_step_of_an_epoch_and_its_end_is_survived(tmp_path):
+    def end(epoch, figures):
+        if epoch == 1:
+            raise Cut
+
+    straight, resumed = network(), network()
+    expected = fit(straight)
+    with pytest.raises(Cut):
+        fit(network(), checkpoint=tmp_path, every=1, callbacks=[end])
+    assert newest(tmp_path).name == "step-00000007.json"
+    assert figures(fit(resumed, resume=tmp_path)) == figures(expected)
+    assert weights_hash(resumed) == weights_hash(straight)
+
+
 def test_without_every_a_checkpoint_is_written_after_each_epoch(tmp_path):
     cut(network(), tmp_path, 2 * STEPS + 1, every=None, keep=9)
     names = sorted(path.name for path in tmp_path.glob("*.json"))
