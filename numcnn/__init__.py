@@ -18,7 +18,7 @@ if not _Path(__file__).with_name("kernels").is_dir():
 
 from . import data, init, losses, metrics, models, optim
 from .callbacks import BestCheckpoint, Callback, CSVLogger, EarlyStopping
-from .checkpoint import load_weights, save_weights
+from .checkpoint import load_weights, save_weights, weights_hash
 from .clipping import clip_grad_norm, clip_grad_norm_, clip_grad_value, clip_grad_value_
 from .curves import record_dead
 from .data import DataLoader
@@ -228,6 +228,7 @@ __all__ = [
     "remove_weight_norm",
     "save_weights",
     "weight_norm",
+    "weights_hash",
 ]
 
 _LATER = ("callbacks", "gallery", "lectures", "metrics", "pictures", "schedulers")

@@ -21,6 +21,7 @@ from rich.console import Console
 
 from . import __version__, cli_gallery, cli_warmup, recipe, runs
 from .bench.cli import app as bench
+from .checkpoint import weights_hash
 from .cli_errors import Commands
 from .cli_lectures import lectures_command
 from .cli_options import (
@@ -28,11 +29,13 @@ from .cli_options import (
     MODELS,
     Augment,
     BatchSize,
+    Checkpoint,
     ConvGeometry,
     ConvSizes,
     Data,
     Device,
     Epochs,
+    Every,
     FileData,
     FileModel,
     LearningRate,
@@ -41,6 +44,7 @@ from .cli_options import (
     Momentum,
     Optimizer,
     Output,
+    Resume,
     Schedule,
     Seed,
     Shift,
@@ -103,6 +107,9 @@ def train(
     seed: Seed = 0,
     limit: Limit = None,
     output: Output = None,
+    checkpoint: Checkpoint = None,
+    every: Every = None,
+    resume: Resume = False,
     plot: Annotated[bool, typer.Option("--plot", help="Save history.png too.")] = False,
 ) -> None:
     """Train a network, test it, and save its weights and its history.
@@ -118,7 +125,11 @@ def train(
     [cyan]numcnn train --data cifar10 --model cifar-demo --optimizer sgd --lr 0.03[/cyan]
 
     [cyan]numcnn train --data cifar10 --model cifar-demo --augment --epochs 20[/cyan]
+
+    [cyan]numcnn train --checkpoint overnight --resume[/cyan]
     """
+    if checkpoint is None and (resume or every):
+        raise ValueError("--resume and --every need --checkpoint, the folder to write to")
     started = time.perf_counter()
     examples = runs.data_set(data)
     if augment:
@@ -147,6 +158,9 @@ def train(
         epochs=epochs,
         optimizer=make_optimizer,
         scheduler=make_schedule,
+        checkpoint=checkpoint,
+        every=every,
+        resume=resume,
     )
     figures = {"epochs": epochs, "batch_size": batch_size, "optimizer": steps, "seed": seed}
     figures |= {"schedule": schedule, "shift": shift, "augment": augment, "examples": len(x)}
@@ -157,6 +171,7 @@ def train(
     run.metadata.update(test_examples=str(len(x_test)), test_accuracy=str(accuracy))
     for what, path in runs.save(folder, run, history, plot):
         typer.echo(f"{what}: {path}")
+    typer.echo(f"SHA-256 of the weights: {weights_hash(network)}")
     typer.echo(f"time: {time.perf_counter() - started:.0f} s, all included")
     typer.echo(f"test accuracy: {accuracy:.1%}")
 

@@ -68,6 +68,25 @@ ConvGeometry = Annotated[
     typer.Argument(metavar="[STRIDE [PADDING]]", help="Of --conv; by default 1 and 0."),
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Decides whatever is drawn at random.")]
+Checkpoint = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Write all that the training needs to go on to this folder, after each epoch.",
+    ),
+]
+Every = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="STEPS", help="Write a checkpoint after so many steps instead."),
+]
+Resume = Annotated[
+    bool,
+    typer.Option(
+        "--resume",
+        help="Go on from the newest checkpoint in that folder, if there is one; all other options "
+        "must be as they were.",
+    ),
+]
 Limit = Annotated[int | None, typer.Option(min=1, help="Use the first N examples only.")]
 Output = Annotated[
     Path | None, typer.Option(help="Folder for the results; by default runs/MODEL-DATA.")

@@ -360,6 +360,16 @@ class Layer:
             If something is missing, unexpected or of another shape; the text lists it all, and
             the layer is as it was.
         """
+        problems = self.misfits(state)
+        if problems:
+            raise ValueError(
+                "the weights don't fit, nothing was loaded:\n  " + "\n  ".join(problems)
+            )
+        for name, layer, key in self._named_state():
+            layer._write(key, np.asarray(state[name]))
+
+    def misfits(self, state: Mapping[str, Any]) -> list[str]:
+        """Return what keeps a state dict from being that of this layer, a sentence each."""
         own = {name: (layer, key) for name, layer, key in self._named_state()}
         shapes = {name: tuple(getattr(layer, key).shape) for name, (layer, key) in own.items()}
         arrays = {name: np.asarray(value) for name, value in state.items()}
@@ -375,12 +385,7 @@ class Layer:
             for name, a in arrays.items()
             if name in own and (a.dtype.kind not in "fiu" or a.dtype.itemsize > 8)
         ]
-        if problems:
-            raise ValueError(
-                "the weights don't fit, nothing was loaded:\n  " + "\n  ".join(problems)
-            )
-        for name, (layer, key) in own.items():
-            layer._write(key, arrays[name])
+        return problems
 
 
 def _join(prefix: str, name: str) -> str:

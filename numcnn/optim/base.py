@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -126,24 +126,57 @@ class Optimizer:
                 state[f"{i}.{name}"] = value
         return state
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what `state_dict` returned: all of it, or nothing and an error."""
-        fresh: list[dict[str, Any]] = [{} for _ in self.params]
+    def misfits(self, state: Mapping[str, Any]) -> list[str]:
+        """Return what keeps a state from being that of this optimizer, a sentence each."""
+        problems = [f"missing: {name}" for name in ("steps", "lr") if name not in state]
         for name, value in state.items():
             if name in ("steps", "lr"):
                 continue
             position, _, slot = name.partition(".")
             if not position.isdigit() or int(position) >= len(self.params):
-                raise ValueError(f"{name}: this optimizer has {len(self.params)} parameters")
-            if slot != "step" and slot not in self.slots:
-                raise ValueError(f"{name}: {type(self).__name__} keeps no {slot!r}")
-            parameter = self.params[int(position)]
+                problems.append(f"{name}: this optimizer has {len(self.params)} parameters")
+            elif slot != "step" and slot not in self.slots:
+                problems.append(f"{name}: {type(self).__name__} keeps no {slot!r}")
+            elif slot != "step" and np.shape(value) != (shape := self.params[int(position)].shape):
+                problems.append(f"{name} has shape {np.shape(value)}, expected {shape}")
+        begun = {name.partition(".")[0] for name in state}
+        for position in (str(i) for i in range(len(self.params)) if str(i) in begun):
+            names = (f"{position}.{slot}" for slot in ("step", *self.slots))
+            problems += [f"missing: {name}" for name in names if name not in state]
+        return problems
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` returned: all of it, or nothing and an error.
+
+        Raises
+        ------
+        ValueError
+            If something is missing, unexpected or of another shape; the text lists it all.
+        """
+        problems = self.misfits(state)
+        if problems:
+            raise ValueError(
+                "the optimizer's state doesn't fit, nothing was loaded:\n  " + "\n  ".join(problems)
+            )
+        fresh: list[dict[str, Any]] = [{} for _ in self.params]
+        for name, value in state.items():
+            if name in ("steps", "lr"):
+                continue
+            position, _, slot = name.partition(".")
             if slot == "step":
                 fresh[int(position)][slot] = as_count(int(value), name, 0)
                 continue
-            array = np.asarray(value, parameter.dtype)
-            if array.shape != parameter.shape:
-                raise ValueError(f"{name} has shape {array.shape}, expected {parameter.shape}")
-            fresh[int(position)][slot] = parameter.device.to_device(array.reshape(-1).copy())
-        self.steps, self.lr, self._state = int(state["steps"]), float(state["lr"]), fresh
+            parameter = self.params[int(position)]
+            array = np.array(value, parameter.dtype).reshape(-1)
+            fresh[int(position)][slot] = parameter.device.to_device(array)
+        steps, lr = as_count(int(state["steps"]), "steps", 0), not_negative(state["lr"], "lr")
+        self.steps, self.lr, self._state = steps, lr, fresh
         self._known = [None for _ in self.params]
+
+    def settings(self) -> dict[str, Any]:
+        """Return the numbers that decide a step, by name: `lr`, momentum and the like."""
+        return {
+            name: value
+            for name, value in vars(self).items()
+            if not name.startswith("_") and name not in ("params", "steps", "slots")
+        }
