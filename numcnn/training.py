@@ -31,6 +31,7 @@ from .optim import Optimizer
 from .progress import TrainingProgress
 from .regularization import Penalty
 from .schedulers import ReduceLROnPlateau
+from .sharing import reserved
 
 __all__ = ["check_data", "fit", "without_input_gradient"]
 
@@ -118,12 +119,19 @@ def fit(
     """Train `model`; `numcnn.Sequential.fit` describes the arguments."""
     beside = as_callbacks(callbacks)
     check_loss_fits(model, loss)
-    loss.to(model.device.name)
     plateau = scheduler if isinstance(scheduler, ReduceLROnPlateau) else None
     movers = Movers(optimizer, None if plateau else scheduler, penalty, clip_norm)
     watchers = Watchers(History(), TrainingProgress(epochs, len(loader), verbose), beside)
     history, progress = watchers.history, watchers.progress
-    with mode(model, True), without_input_gradient(model), progress, running(beside, model):
+    ours = (*model.layers(), *model.parameters(), loss, optimizer, scheduler, penalty, *beside)
+    with (
+        reserved(ours),
+        mode(model, True),
+        without_input_gradient(model),
+        progress,
+        running(beside, model),
+    ):
+        loss.to(model.device.name)
         for epoch in range(epochs):
             progress.start_epoch(epoch)
             figures = _epoch(model, loader, loss, movers, watchers, epoch)

@@ -42,6 +42,7 @@ FLOORS = (
         "numcnn.curves",
         "numcnn.diagnose",
         "numcnn.progress",
+        "numcnn.sharing",
         "numcnn.summary",
         "numcnn.gradcheck",
         "numcnn.training",
