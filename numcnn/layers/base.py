@@ -69,8 +69,8 @@ class Layer:
         ``device.like(x)``, ``device.match(a, x)`` and `flat` help to deal with it. Others get
         C-contiguous arrays.
     keeps_for_others : bool
-        Whether a forward pass leaves something on the layer that another layer will read, as
-        `MaxUnpool2d` reads the indices of a pooling. `predict` then lets in one thread at a time.
+        Whether a forward pass leaves something on the layer that another layer will read, as a
+        pooling its indices for `MaxUnpool2d`. `predict` then lets in one thread at a time.
     """
 
     either_order = False

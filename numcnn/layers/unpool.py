@@ -61,8 +61,6 @@ class MaxUnpool2d(Layer):
     Zeiler and Fergus, "Visualizing and understanding convolutional networks", 2014.
     """
 
-    keeps_for_others = True  # together with its pooling
-
     def __init__(
         self,
         kernel_size: int | tuple[int, int],
