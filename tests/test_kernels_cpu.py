@@ -27,6 +27,8 @@ from numba.core import config
 from numcnn.kernels import cpu, reference
 from numcnn.kernels.cpu import (
     conv2d,
+    conv2d_direct,
+    conv2d_grouped,
     conv2d_im2col,
     conv2d_loops,
     linear,
@@ -104,6 +106,12 @@ GEOMETRIES = {
     "stride-and-dilation": Geometry(1, 2, 3, (11, 12), (3, 3), (2, 3), (1, 2, 0, 1), (3, 2)),
     "stride-equals-dilation": Geometry(1, 2, 2, (9, 11), (3, 3), (2, 3), (0, 0, 0, 0), (2, 3)),
     "depthwise": Geometry(2, 5, 10, (5, 6), (3, 2), (1, 2), (1, 1, 1, 1), (1, 1), 5),
+    "depthwise-whole-vectors": Geometry(
+        9, 32, 32, (5, 7), (3, 3), (2, 1), (1, 1, 0, 1), (1, 2), 32
+    ),
+    "groups-of-two-and-three": Geometry(
+        3, 22, 33, (4, 5), (2, 3), (1, 2), (1, 0, 1, 2), (1, 1), 11
+    ),
     "three-groups": Geometry(2, 6, 9, (5, 4), (2, 3), (1, 1), (0, 1, 1, 0), (1, 1), 3),
     "kernel-fills-picture": Geometry(2, 2, 3, (4, 3), (6, 5), (1, 1), (1, 1, 1, 1)),
     "padding-above-kernel": Geometry(2, 2, 3, (3, 2), (2, 2), (1, 1), (3, 4, 2, 3)),
@@ -143,6 +151,7 @@ ALGORITHMS = [
     pytest.param(conv2d_loops, np.float64, id="loops-f64"),
     pytest.param(conv2d_loops, np.float32, id="loops-f32"),
     pytest.param(conv2d_im2col, np.float32, id="im2col-f32"),
+    pytest.param(conv2d_direct, np.float32, id="direct-f32"),
     pytest.param(conv2d, np.float32, id="chosen-f32"),
 ]
 CONVOLUTIONS = ("conv2d_forward", "conv2d_backward_input", "conv2d_backward_weight")
@@ -173,12 +182,12 @@ def test_convolution_is_that_of_the_reference(module, dtype, geometry, function)
 
 
 def test_the_chosen_algorithms_are_the_ones_compared_above():
-    from numcnn.kernels.cpu import conv2d_direct
-
-    expected = conv2d_loops if config.DISABLE_JIT else conv2d_direct
     for geometry in GEOMETRIES.values():
         _, weight, _, dy = geometry.arrays()
         steps = (*geometry.stride, *geometry.dilation, geometry.groups)
+        few = max(geometry.channels, geometry.filters) // geometry.groups < conv2d_grouped.MOST
+        expected = conv2d_grouped if geometry.groups > 1 and few else conv2d_direct
+        expected = conv2d_loops if config.DISABLE_JIT else expected
         assert conv2d.choose(weight, dy.shape, *steps) is expected
         assert conv2d.choose(weight.astype(np.float64), dy.shape, *steps) is conv2d_loops
 

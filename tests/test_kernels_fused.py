@@ -35,7 +35,13 @@ from test_kernels_norms import (
 
 from numcnn.error_bounds import OPERATIONS, conv2d_bound, conv2d_exact
 from numcnn.kernels import cpu, reference
-from numcnn.kernels.cpu import conv2d, conv2d_direct, conv2d_loops, conv2d_winograd
+from numcnn.kernels.cpu import (
+    conv2d,
+    conv2d_direct,
+    conv2d_grouped,
+    conv2d_loops,
+    conv2d_winograd,
+)
 
 compiled = pytest.mark.skipif(
     bool(config.DISABLE_JIT), reason="vector registers exist in compiled code only"
@@ -149,7 +155,7 @@ def same_bits(one, other):
 def test_the_grid_holds_what_it_promises():
     assert all(g.kernel[0] % 2 == g.kernel[1] % 2 == 0 for g in EVEN.values())
     if not config.DISABLE_JIT:
-        assert {chosen(g, np.float32) for g in DIRECT.values()} == {conv2d_direct}
+        assert {chosen(g, np.float32) for g in DIRECT.values()} == {conv2d_direct, conv2d_grouped}
         assert {chosen(g, np.float32) for g in WINOGRAD.values()} == {conv2d_winograd}
     assert {chosen(g, np.float64) for g in (DIRECT | WINOGRAD).values()} == {conv2d_loops}
 

@@ -79,6 +79,22 @@ class Phase:
         self.reach = int(shifts.max()) + 1 if shifts.size else 1
         self.shifts = self.reach - 1 - shifts
         self.corner = (self.first + pad - phase) // stride - (self.reach - 1)
+        self.pixels = self.first + np.arange(self.count) * stride
+
+
+def phases(kernel, geometry, dx):
+    """Yield the phases of rows and columns of dx, a picture channels last, that windows look at.
+
+    The pixels that no window looks at are set to 0.
+    """
+    stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, _ = geometry
+    for phase in range(stride_h * stride_w):
+        down = Phase(phase // stride_w, dx.shape[1], kernel[0], stride_h, pad_top, dilation_h)
+        right = Phase(phase % stride_w, dx.shape[2], kernel[1], stride_w, pad_left, dilation_w)
+        if not down.taps.size * right.taps.size:
+            dx[:, down.first :: stride_h, right.first :: stride_w] = 0
+        elif down.count * right.count:
+            yield down, right
 
 
 @helper
@@ -128,3 +144,12 @@ def frame(source, on, masked, sizes, n, top, left, height, columns, framed):
         inner = _simd.pointer(source, first), _simd.pointer(on, first)
         copy(*inner, masked, (end - begin) * channels, _simd.pointer(framed, target))
         clear(framed, i * line + end * channels, (i + 1) * line)
+
+
+@helper
+def put_rows(sums, wide, places, count, whole, begin, y):
+    """y[places[i] + begin + j] = sums[i, j]: a tile that isn't whole, or whose pixels lie apart."""
+    for i in range(count):
+        target = _simd.pointer(y, places[i] + begin)
+        for j in range(whole):
+            target[j] = sums[i * wide + j]

@@ -200,6 +200,27 @@ def multiply_add_at(typing, tile, a, at_a, starts, first, b, at_b):
 
 
 @intrinsic
+def multiply_add_lanes(typing, tile, a, at_a, starts, first, b, at_b):
+    """tile[i, 0] += (vector of a from at_a + starts[first + i]) * (vector of b from at_b)."""
+
+    def generate(context, builder, signature, args):
+        sums, a_array, a_at, table, begin, b_array, b_at = args
+        kind, a_type, _, table_type, _, b_type, _ = signature.args
+        fma = _fma(builder)
+        right = _load(builder, _pointer(context, builder, b_type, b_array, b_at))
+        for i in range(kind.rows):
+            at = _offset(builder, begin, i)
+            start = builder.load(_pointer(context, builder, table_type, table, at))
+            place = builder.add(start, a_at)
+            left = _load(builder, _pointer(context, builder, a_type, a_array, place))
+            total = builder.call(fma, [left, right, builder.extract_value(sums, i)])
+            sums = builder.insert_value(sums, total, i)
+        return sums
+
+    return tile(tile, a, types.intp, starts, types.intp, b, types.intp), generate
+
+
+@intrinsic
 def multiply_add_rows(typing, tile, a, at_a, step_a, b, at_b, offsets, first):
     """tile[i, j] += vector i of a * vector j of b, for inner products.
 

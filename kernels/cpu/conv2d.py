@@ -4,6 +4,8 @@
     The loops of ``reference/conv2d.py`` on every core. Any type, any shape.
 ``conv2d_direct.py``
     The same sums, kept in vector registers. Float32.
+``conv2d_grouped.py``
+    The same for groups of few channels, of which a vector holds many. Float32.
 ``conv2d_winograd.py``
     Fewer multiplications for 3×3 taps. Float32, where there is enough to win; what is rounded is
     about twice as far from the exact sum.
@@ -17,7 +19,7 @@ import numpy as np
 from numba.core import config
 
 from ..order import is_last
-from . import conv2d_direct, conv2d_loops, conv2d_winograd
+from . import conv2d_direct, conv2d_grouped, conv2d_loops, conv2d_winograd
 from ._reduce import sum_channels, sum_rows
 
 # Turning tiles and weights must be paid back: measured beside direct for 3 to 512 channels.
@@ -34,6 +36,8 @@ def choose(weight, y_shape, *geometry):
     """
     if weight.dtype != np.float32 or config.DISABLE_JIT:
         return conv2d_loops
+    if conv2d_grouped.serves(weight, *geometry):
+        return conv2d_grouped
     filters, channels = weight.shape[:2]
     tiles = y_shape[0] * -(-y_shape[2] // 4) * -(-y_shape[3] // 4)
     pays = (
@@ -53,6 +57,8 @@ def explain(operation, weight, y_shape, *geometry):
     lines = [f"conv2d_{operation} of {chosen.__name__.rpartition('.')[2]}.py"]
     if chosen is conv2d_loops:
         return [*lines, "the tuned files serve compiled float32 alone"]
+    if chosen is conv2d_grouped:
+        return [*lines, f"groups of fewer than {conv2d_grouped.MOST} channels share vectors"]
     if not conv2d_winograd.serves(weight, *geometry):
         return [*lines, "Winograd's algorithm serves 3×3, stride 1, dilation 1, one group alone"]
     filters, channels = weight.shape[:2]

@@ -27,7 +27,7 @@ from numba.core import config
 
 from ..order import empty
 from . import _simd, conv2d_loops
-from ._bands import ROWS, Bands, Phase, clear, copy, frame, taps_of
+from ._bands import ROWS, Bands, clear, copy, frame, phases, put_rows, taps_of
 from ._jit import helper, kernel, prange
 from ._order import as_last, put_last, room_last
 from ._pack import packed_turned, packed_weights, padded_bias
@@ -68,15 +68,6 @@ def _tile_of(columns):
 
 _two_vectors = _tile_of(2)
 _one_vector = _tile_of(1)
-
-
-@helper
-def _put_rows(sums, wide, places, count, whole, begin, y):
-    """y[places[i] + begin + j] = sums[i, j]: a tile that isn't whole, or whose pixels lie apart."""
-    for i in range(count):
-        target = _simd.pointer(y, places[i] + begin)
-        for j in range(whole):
-            target[j] = sums[i * wide + j]
 
 
 @kernel
@@ -130,7 +121,7 @@ def _gather(
                         window, starts_, offsets, taps.size, run, factors, shift, relu, to, line
                     )
                 if not direct:
-                    _put_rows(sums, wide, places_, min(ROWS, pixels - p), whole, begin, target)
+                    put_rows(sums, wide, places_, min(ROWS, pixels - p), whole, begin, target)
         _simd.hold(room)
 
 
@@ -178,27 +169,18 @@ def conv2d_backward_input(
 
 def input_gradient(dy, on, weight, geometry, dx):
     """Write dx from dy, which counts as 0 wherever `on`, if given, isn't positive."""
-    stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups = geometry
+    stride_h, stride_w, _, _, _, dilation_w, groups = geometry
     filters, channels, kernel_h, kernel_w = weight.shape
     source, room = as_last(dy), room_last(dx)
     masked = on is not None
     mask = (as_last(on) if masked else source).reshape(-1)
     bias = np.zeros(groups * _simd.round_up(channels, WIDTH), np.float32)
     area = kernel_h * kernel_w
-    for phase in range(stride_h * stride_w):
-        down = Phase(phase // stride_w, dx.shape[2], kernel_h, stride_h, pad_top, dilation_h)
-        right = Phase(phase % stride_w, dx.shape[3], kernel_w, stride_w, pad_left, dilation_w)
-        if not down.taps.size * right.taps.size:  # no window looks at these pixels
-            room[:, down.first :: stride_h, right.first :: stride_w] = 0
-            continue
-        if not down.count * right.count:
-            continue
+    for down, right in phases((kernel_h, kernel_w), geometry, room):
         size, reach = (down.count, right.count), (down.reach, right.reach)
         corner = down.corner, right.corner
         bands = Bands(dy.shape[0], source.shape[1:], size, (1, 1), reach, corner)
-        rows = down.first + np.arange(down.count) * stride_h
-        columns = right.first + np.arange(right.count) * stride_w
-        places = ((rows[:, None] * dx.shape[3] + columns) * dx.shape[1]).ravel()
+        places = ((down.pixels[:, None] * dx.shape[3] + right.pixels) * dx.shape[1]).ravel()
         # taps in the order of what they read, so that those of one row may lie side by side
         order = np.argsort(right.shifts)
         side_by_side = groups == 1 and dilation_w == 1

@@ -152,7 +152,7 @@ class Conv2d(SlidingWindow):
     strict : bool
         Raise where the window doesn't fit without a remainder, instead of leaving out the last
         rows and columns as PyTorch does.
-    algorithm : {"auto", "loops", "im2col", "direct", "winograd", "fft"}
+    algorithm : {"auto", "loops", "im2col", "direct", "grouped", "winograd", "fft"}
         Which file of kernels computes it: ``kernels/cpu/conv2d_loops.py`` and so on. "auto" takes
         the fastest.
     device : {"cpu", "cuda", "reference"}
