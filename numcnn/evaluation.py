@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -12,12 +13,16 @@ import numpy as np
 
 from .data.loader import DataLoader
 from .layers import Layer, no_grad
+from .layers.base import evaluating
 from .layers.parameter import refuse_masked
 from .losses import Loss
+from .sharing import reserved
 
 __all__ = ["Evaluation", "Tally", "evaluate", "mode", "predict"]
 
 Metrics = Mapping[str, Callable[[np.ndarray, np.ndarray], Any]]
+
+_turn = threading.RLock()  # for forward passes whose layers leave something for each other
 
 
 class _Figures(NamedTuple):
@@ -60,6 +65,12 @@ def mode(model: Layer, training: bool) -> Iterator[None]:
             layer.training = was
 
 
+def turn_of(model: Layer) -> contextlib.AbstractContextManager[Any]:
+    """Return what lets one thread at a time into a network whose layers need that."""
+    guarded = any(layer.keeps_for_others for layer in model.layers())
+    return _turn if guarded else contextlib.nullcontext()
+
+
 def to_device(model: Layer, x: Any) -> Any:
     """Return a host batch as an array that the model takes."""
     if model.device.name != "cuda" or model.device.owns(x):
@@ -82,7 +93,8 @@ class Tally:
     def add(self, xb: Any, yb: Any) -> float:
         """Run a batch forward; return its loss."""
         model, loss = self.model, self.loss_of
-        scores = model.forward(to_device(model, xb))
+        with turn_of(model):
+            scores = model.forward(to_device(model, xb))
         labelled = loss.takes_labels(yb)
         value = loss(scores, yb if labelled else to_device(model, yb))
         if labelled or self.keep_scores:
@@ -125,9 +137,9 @@ def evaluate(
     metrics: Metrics | None = None,
 ) -> Evaluation:
     """Return mean loss, accuracy and other metrics on a data set; `Evaluation` says of what."""
-    loss.to(model.device.name)
-    tally = Tally(model, loss, keep_scores=bool(metrics))
-    with mode(model, False), no_grad():
+    with reserved([loss]), evaluating(model), no_grad():
+        loss.to(model.device.name)
+        tally = Tally(model, loss, keep_scores=bool(metrics))
         for xb, yb in DataLoader(x, y, batch_size):
             tally.add(xb, yb)
     result = Evaluation(tally.loss, tally.accuracy)
@@ -148,7 +160,7 @@ def predict(model: Layer, x: Any, batch_size: int = 256) -> np.ndarray:
         shape = model.output_shape((0, *x.shape[1:]))
         return np.empty(shape, model.dtype or np.float32)
     outputs = []
-    with mode(model, False), no_grad():
+    with turn_of(model), evaluating(model), no_grad():
         for begin in range(0, len(x), batch_size):
             y = model.forward(to_device(model, x[begin : begin + batch_size]))
             outputs.append(model.device.to_host(y))

@@ -32,6 +32,7 @@ from .progress import TrainingProgress
 from .regularization import Penalty
 from .resume import Keeper
 from .schedulers import ReduceLROnPlateau
+from .sharing import reserved
 from .training_settings import settings
 from .training_state import EpochSoFar, Movers, Training, Watchers
 
@@ -105,31 +106,39 @@ def fit(
     """Train `model`; `numcnn.Sequential.fit` describes the arguments."""
     beside = as_callbacks(callbacks)
     check_loss_fits(model, loss)
-    loss.to(model.device.name)
-    movers = Movers(optimizer, scheduler, penalty, clip_norm)
-    watchers = Watchers(History(), TrainingProgress(epochs, len(loader), verbose), beside)
-    training = Training(model, loader, loss, movers, watchers, EpochSoFar(Tally(model, loss)))
-    states: list[dict[str, Any] | None] = []
-    if keeper is not None:
-        who = model, loader, loss, optimizer, scheduler, penalty, clip_norm, validation_data
-        states = keeper.begin(training, settings(*who))
-    progress = watchers.progress
-    quiet = mode(model, True), without_input_gradient(model)
-    with quiet[0], quiet[1], progress, running(beside, model, states):
+    ours = (*model.layers(), *model.parameters(), loss, optimizer, scheduler, penalty, *beside)
+    with reserved(ours):
+        loss.to(model.device.name)
+        movers = Movers(optimizer, scheduler, penalty, clip_norm)
+        watchers = Watchers(History(), TrainingProgress(epochs, len(loader), verbose), beside)
+        training = Training(model, loader, loss, movers, watchers, EpochSoFar(Tally(model, loss)))
+        states: list[dict[str, Any] | None] = []
         if keeper is not None:
-            keeper.before_first(training)
-        while training.epoch < epochs and not training.stopped:
-            progress.start_epoch(training.epoch)
-            figures = _epoch(training, keeper)
-            if validation_data is not None:
-                result = evaluate(model, *validation_data, loss=loss)
-                figures["val_loss"] = result.loss
-                if result.accuracy is not None:
-                    figures["val_accuracy"] = result.accuracy
-            _end_epoch(training, figures)
-            if keeper is not None:
-                keeper.after_epoch(training, training.stopped or training.epoch == epochs)
+            who = model, loader, loss, optimizer, scheduler, penalty, clip_norm, validation_data
+            states = keeper.begin(training, settings(*who))
+        quiet = mode(model, True), without_input_gradient(model)
+        with quiet[0], quiet[1], watchers.progress, running(beside, model, states):
+            _run(training, epochs, validation_data, keeper)
     return watchers.history
+
+
+def _run(
+    training: Training, epochs: int, validation_data: tuple[Any, Any] | None, keeper: Keeper | None
+) -> None:
+    """Run all epochs, or those that are left."""
+    if keeper is not None:
+        keeper.before_first(training)
+    while training.epoch < epochs and not training.stopped:
+        training.watchers.progress.start_epoch(training.epoch)
+        figures = _epoch(training, keeper)
+        if validation_data is not None:
+            result = evaluate(training.model, *validation_data, loss=training.loss)
+            figures["val_loss"] = result.loss
+            if result.accuracy is not None:
+                figures["val_accuracy"] = result.accuracy
+        _end_epoch(training, figures)
+        if keeper is not None:
+            keeper.after_epoch(training, training.stopped or training.epoch == epochs)
 
 
 def _end_epoch(training: Training, figures: dict[str, Any]) -> None:

@@ -44,6 +44,7 @@ FLOORS = (
         "numcnn.diagnose",
         "numcnn.progress",
         "numcnn.resume",
+        "numcnn.sharing",
         "numcnn.summary",
         "numcnn.gradcheck",
         "numcnn.training",

@@ -59,10 +59,13 @@ def root():
 
 @functools.cache
 def sources_hash():
-    """Return a hash over every source file of the kernel package."""
+    """Return a hash over every source file of the kernel package; "" where there are none."""
     package = Path(__file__).resolve().parent.parent
     digest = hashlib.sha256()
-    for path in sorted(package.rglob("*.py")):
+    sources = sorted(package.rglob("*.py"))
+    if not sources:  # bytecode alone was installed, which tells one version from another in no way
+        return ""
+    for path in sources:
         digest.update(str(path.relative_to(package)).encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 
@@ -108,7 +111,7 @@ class KernelCache(NullCache):
 
     def holds(self, sig, context):
         """Return whether there is an entry for one signature."""
-        return self._path(sig, context).exists()
+        return os.path.exists(self._path(sig, context))  # Path.exists may raise PermissionError
 
     def load_overload(self, sig, target_context):
         """Return the compiled function of one signature, or None if it must be compiled."""
@@ -127,7 +130,7 @@ class KernelCache(NullCache):
         """Keep a freshly compiled function; without a writable disk, do nothing."""
         if data.lifted or data.library.has_dynamic_globals:
             return  # holds addresses of this process
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(Exception):
             body = dumps(data._reduce())
             final = self._path(sig, data.target_context)
             handle, temporary = tempfile.mkstemp(dir=final.parent, suffix=".tmp")
@@ -135,13 +138,13 @@ class KernelCache(NullCache):
                 with os.fdopen(handle, "wb") as file:
                     file.write(hashlib.sha256(body).digest() + body)
                 os.replace(temporary, final)
-            except OSError:
+            except BaseException:
                 os.unlink(temporary)
                 raise
 
 
 def attach(dispatcher, options):
     """Give a dispatcher the cache; return it unchanged where caching or compiling is off."""
-    if enabled() and not config.DISABLE_JIT:
+    if enabled() and not config.DISABLE_JIT and sources_hash():
         dispatcher._cache = KernelCache(dispatcher.py_func, options)
     return dispatcher

@@ -8,7 +8,7 @@ vectorise, products and sums may fuse into FMAs; NaN and infinity keep their mea
 Waking the other cores takes longer than a small array does in one. So each kernel is there twice,
 for all cores and for one (where ``prange`` is ``range``), and the sizes of its arrays decide at
 each call; the number of threads has no say, so that it changes no result. What is never called
-is never compiled.
+is never compiled. Which threads may enter the one for all cores at once: ``_threads.py``.
 """
 
 import functools
@@ -17,6 +17,7 @@ import numpy as np
 from numba import prange
 from numba.core import config
 
+from . import _threads
 from ._cache import attach
 from ._compiler import Kernel, compile_helper, compile_kernel
 from ._memory import keep_freed_memory
@@ -44,16 +45,21 @@ def _by_size(function, **options):
     for_one = attach(compile_kernel(function, **options), options)
     if isinstance(for_all, Kernel):  # by which another process finds them (numcnn/warmup.py)
         for_all.build, for_one.build = "for_all", "for_one"
-    arrays = []  # positions of the arguments that are arrays, which never change
+    arrays = None  # positions of the arguments that are arrays, which never change
 
     @functools.wraps(function)
     def call(*args):
-        if not arrays:
-            arrays.extend(i for i, given in enumerate(args) if isinstance(given, np.ndarray))
+        nonlocal arrays
+        if arrays is None:  # set as a whole: other threads may be calling
+            arrays = tuple(i for i, given in enumerate(args) if isinstance(given, np.ndarray))
         numbers = 0
         for i in arrays:
             numbers += args[i].size
-        return for_one(*args) if numbers < SMALL else for_all(*args)
+        if numbers < SMALL:
+            return for_one(*args)
+        if _threads.free:
+            return for_all(*args)
+        return _threads.take_turns(for_all, for_one, args)
 
     call.py_func, call.for_all, call.for_one = function, for_all, for_one
     return call

@@ -71,7 +71,8 @@ class ReLU(_Elementwise):
     def take_output(self, y: Any) -> None:
         """Keep `y`, which the layer before has computed for this one, as `forward` would."""
         self.save_for_backward(y)
-        self._output = tuple(y.shape), y.dtype
+        if not self._lent():
+            self._output = tuple(y.shape), y.dtype
 
 
 class Sigmoid(_Elementwise):

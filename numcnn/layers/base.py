@@ -39,6 +39,22 @@ def is_grad_enabled() -> bool:
     return not getattr(_mode, "off", False)
 
 
+@contextlib.contextmanager
+def evaluating(model: Layer) -> Iterator[None]:
+    """Let `model` and all layers inside it evaluate, in this thread alone and for a while.
+
+    Threads that share a network would otherwise set each other's layers back to training. What
+    this thread sets in the meantime is forgotten afterwards.
+    """
+    before = getattr(_mode, "training", {})
+    layers = list(model.layers())  # held, so that no other object gets the id of one of them
+    _mode.training = before | dict.fromkeys(map(id, layers), False)
+    try:
+        yield
+    finally:
+        _mode.training = before
+
+
 class Layer:
     """Base class of everything that maps an array to an array and a gradient to a gradient.
 
@@ -49,7 +65,7 @@ class Layer:
     Attributes
     ----------
     training : bool
-        Set by `train` and `eval`.
+        Set by `train` and `eval`; False in a thread that is inside `predict` or `evaluate`.
     input_gradient : bool
         If False, a layer with parameters may leave its input's gradient out and return None;
         training does so for the first layer, whose input nobody differentiates.
@@ -57,12 +73,17 @@ class Layer:
         A class that sets it gets pictures (N, C, H, W) in either order of memory, as they come;
         ``device.like(x)``, ``device.match(a, x)`` and `flat` help to deal with it. Others get
         C-contiguous arrays.
+    keeps_for_others : bool
+        Whether a forward pass leaves something on the layer that another layer will read, as a
+        pooling its indices for `MaxUnpool2d`. `predict` then lets in one thread at a time.
     """
 
     either_order = False
+    keeps_for_others = False
     _parameters: dict[str, Parameter]
     _buffers: list[str]
     _children: dict[str, Layer]
+    _saver: int | None = None  # the thread whose forward pass kept what is in _saved
 
     def __init__(self, device: str | None = "cpu", dtype: Any = None) -> None:
         self._parameters = {}
@@ -88,7 +109,19 @@ class Layer:
         A copy made in the middle of a training step, which spares the first layer's input
         gradient, has that gradient again.
         """
-        return self.__dict__ | {"_saved": None, "input_gradient": True}
+        return self.__dict__ | {"_saved": None, "_saver": None, "input_gradient": True}
+
+    @property
+    def training(self) -> bool:  # noqa: D102  described with the class
+        return getattr(_mode, "training", {}).get(id(self), self.__dict__["training"])
+
+    @training.setter
+    def training(self, mode: bool) -> None:
+        here = getattr(_mode, "training", {})
+        if id(self) in here:
+            here[id(self)] = mode
+        else:
+            self.__dict__["training"] = mode
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.extra_repr()})"
@@ -121,11 +154,18 @@ class Layer:
             what = f"the input of {self!r}"
             x = as_array(x, self.device, self.dtype, what, self.either_order)
         noted = self.__dict__  # not by attribute: `__setattr__` costs more than all else here
+        if self._lent():
+            self._check_shape(tuple(x.shape))
+            return forward(x)
         noted["_saved"] = None
         self._check_shape(tuple(x.shape))
         y = forward(x)
         noted["_output"] = tuple(y.shape), y.dtype
         return y
+
+    def _lent(self) -> bool:
+        """Return whether this thread, in `no_grad`, must leave alone what another one has kept."""
+        return getattr(_mode, "off", False) and self._saver not in (None, threading.get_ident())
 
     def forward_relu(self, x: Any) -> Any:
         """Return ``relu(self.forward(x))`` in one pass; where `fuses_relu` says that it can.
@@ -183,7 +223,11 @@ class Layer:
 
     def save_for_backward(self, *values: Any) -> None:
         """Keep `values` in ``self._saved`` for the backward pass, unless `no_grad` is on."""
-        self.__dict__["_saved"] = values if is_grad_enabled() else None
+        if is_grad_enabled():
+            self.__dict__["_saver"] = threading.get_ident()
+            self.__dict__["_saved"] = values
+        elif not self._lent():
+            self.__dict__["_saved"] = None
 
     def _forward(self, x: Any) -> Any:
         raise TypeError(f"{type(self).__name__} must define _forward(self, x)")

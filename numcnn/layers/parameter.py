@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,7 @@ __all__ = ["Parameter", "as_array", "as_dtype", "is_ready", "refuse_masked"]
 Shape = tuple[int, ...]
 Initialiser = Callable[[np.random.Generator, Shape], np.ndarray]
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+_drawing = threading.RLock()  # two threads that use a parameter first must get one array
 
 
 def as_dtype(dtype: Any) -> np.dtype:
@@ -115,7 +117,9 @@ class Parameter:
     def data(self) -> Any:
         """The values, an array of the parameter's device."""
         if self._data is None:
-            self._data = self.device.to_device(self.initial())
+            with _drawing:
+                if self._data is None:
+                    self._data = self.device.to_device(self.initial())
         return self._data
 
     @data.setter

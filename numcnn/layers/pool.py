@@ -106,6 +106,11 @@ class Indexed(Layer):
     indices: Any = None
     pooled: Shape = ()
 
+    @property
+    def keeps_for_others(self) -> bool:  # type: ignore[override]
+        """Whether the indices of a forward pass are kept."""
+        return self.keep_indices
+
     def forward(self, x: Any) -> Any:
         """Return the output for `x`; with ``return_indices=True`` the pair (output, indices).
 
