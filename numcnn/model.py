@@ -20,7 +20,7 @@ from .layers.parameter import as_dtype
 from .losses import Loss, as_loss
 from .optim import SGD, Adadelta, Adagrad, Adam, AdamW, Optimizer, RMSprop
 from .regularization import Penalty
-from .shapes import as_count
+from .shapes import as_count, as_seed
 from .summary import Summary, summarize
 
 __all__ = ["Sequential"]
@@ -79,7 +79,7 @@ class Sequential(Chain):
         super().__init__(*layers)
         if not len(self):
             raise ValueError("a network needs at least one layer")
-        self.seed = None if seed is None else as_count(seed, "seed", 0)
+        self.seed = None if seed is None else as_seed(seed)
         self.input_shape: tuple[int, ...] | None = None
         if strict:
             for layer in self.layers():
@@ -178,7 +178,7 @@ class Sequential(Chain):
             if y is None:
                 raise TypeError("fit(x, y) needs the targets y")
             training.check_data(self, loss, x, y)
-            order = self.seed if seed is None else as_count(seed, "seed", 0)
+            order = self.seed if seed is None else as_seed(seed)
             loader = DataLoader(x, y, batch_size, shuffle=shuffle, seed=order)
         if validation_data is not None:
             training.check_data(self, loss, *validation_data)

@@ -195,8 +195,15 @@ class Run:
         """Return pictures (N, C, H, W) as the network saw them in training."""
         if "mean" not in self.metadata or "std" not in self.metadata:
             return x
-        mean, std = (json.loads(self.metadata[key]) for key in ("mean", "std"))
-        return data.normalize(mean, std)(x)
+        try:
+            mean, std = (json.loads(self.metadata[key]) for key in ("mean", "std"))
+            transform = data.normalize(mean, std)
+        except (ValueError, TypeError, RecursionError) as error:
+            raise ValueError(
+                f"the weights file's header says how pictures are normalised, but not in numbers "
+                f"that can be used ({error}); train anew, or take another file"
+            ) from None
+        return transform(x)
 
 
 def make_folder(folder: Path, plot: bool = False) -> Path:
