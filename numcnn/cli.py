@@ -205,9 +205,7 @@ def evaluate(
 
 @app.command()
 def predict(
-    images: Annotated[
-        list[Path], typer.Argument(metavar="IMAGE...", help="Pictures: PNG, JPEG, …")
-    ],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="PNG, JPEG and so on.")],
     weights: Annotated[
         Path | None, typer.Option(help="Weights file; by default the newest in runs/.")
     ] = None,

@@ -133,7 +133,8 @@ def _fault(content: Any) -> str:
             return f"epochs[{number}] should be an object with 'epoch' and other figures"
         for name, figure in epoch.items():
             if not _is_number(figure):
-                return f"epochs[{number}][{reprlib.repr(name)}] is {reprlib.repr(figure)} and should be a number"
+                where, what = reprlib.repr(name), reprlib.repr(figure)
+                return f"epochs[{number}][{where}] is {what} and should be a number"
     return ""
 
 

@@ -195,15 +195,8 @@ class Run:
         """Return pictures (N, C, H, W) as the network saw them in training."""
         if "mean" not in self.metadata or "std" not in self.metadata:
             return x
-        try:
-            mean, std = (json.loads(self.metadata[key]) for key in ("mean", "std"))
-            transform = data.normalize(mean, std)
-        except (ValueError, TypeError, RecursionError) as error:
-            raise ValueError(
-                f"the weights file's header says how pictures are normalised, but not in numbers "
-                f"that can be used ({error}); train anew, or take another file"
-            ) from None
-        return transform(x)
+        mean, std = (json.loads(self.metadata[key]) for key in ("mean", "std"))
+        return data.normalize(mean, std)(x)
 
 
 def make_folder(folder: Path, plot: bool = False) -> Path:
@@ -327,13 +320,24 @@ def restore(
             f"{path} holds numbers that aren't finite, so its training diverged; train anew with "
             f"a smaller --lr"
         )
-    known = data_set(metadata["data"] if examples is None else examples)
-    network = build(model, known, device=device, seed=0)
+    try:
+        known = data_set(metadata["data"] if examples is None else examples)
+        network = build(model, known, device=device, seed=0)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    run = Run(network, model, known, metadata)
+    try:
+        run.normalize(np.zeros((1, *known.shape), np.float32))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ValueError(
+            f"{path}: its header says how pictures are normalised, but not in numbers that could "
+            f"be used ({error}); take another file, or train anew"
+        ) from None
     try:
         network.load_state_dict(state)
     except ValueError as error:
         raise ValueError(f"{path}, taken as {model} for {known.name}: {error}") from None
-    return Run(network, model, known, metadata)
+    return run
 
 
 def per_class(classes: tuple[str, ...], labels: np.ndarray, guesses: np.ndarray) -> Any:
