@@ -100,6 +100,7 @@ from .losses import (
     PerceptronLoss,
     SmoothL1Loss,
 )
+from .memory import TooLargeError
 from .model import Sequential
 from .nanguard import NaNGuard
 from .optim import SGD, Adadelta, Adagrad, Adam, AdamW, RMSprop
@@ -204,6 +205,7 @@ __all__ = [
     "Step",
     "StepLR",
     "Tanh",
+    "TooLargeError",
     "Upsample",
     "ZeroPad2d",
     "clip_grad_norm",

@@ -349,7 +349,13 @@ class CSVLogger(Callback):
         self._columns = []
         if self.append and self.path.exists():
             with self.path.open(newline="", encoding="utf-8") as file:
-                self._columns = next(csv.reader(file), [])
+                try:
+                    self._columns = next(csv.reader(file), [])
+                except (csv.Error, ValueError) as error:  # or not even text
+                    raise ValueError(
+                        f"{self.path} is no table of figures that could be gone on with ({error}); "
+                        f"write to another file, or leave append out"
+                    ) from None
         mode = "a" if self.append else "w"
         self._file = self.path.open(mode, newline="", encoding="utf-8")
 

@@ -129,10 +129,16 @@ def load_weights(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[s
             return {
                 name: file.get_tensor(name) for name in list(file.keys())
             }, file.metadata() or {}
+    except OSError:
+        raise
     except SafetensorError as error:
         raise ValueError(
             f"{target} is no safetensors file, or it is damaged ({error}); "
             f"it has {target.stat().st_size} bytes"
+        ) from None
+    except Exception as error:  # NumPy's, of a type or a shape that it hasn't: bfloat16, float8
+        raise ValueError(
+            f"{target} holds an array that NumPy can't ({error}); save it as float32 first"
         ) from None
 
 

@@ -220,7 +220,7 @@ def evaluate(
 
 @app.command()
 def predict(
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Pictures, any format.")],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="PNG, JPEG and so on.")],
     weights: Annotated[
         Path | None, typer.Option(help="Weights file; by default the newest in runs/.")
     ] = None,
@@ -351,6 +351,7 @@ def doctor(
     [cyan]numcnn doctor --conv 64 32 26 26 64 3[/cyan]
     """
     from . import doctor as examine
+    from .memory import in_bytes
 
     if conv is not None or geometry:
         for line in examine.explain_conv(conv, *(geometry or ())):
@@ -358,7 +359,7 @@ def doctor(
         return
     if clear_cache:
         count, size = examine.clear_cache()
-        typer.echo(f"deleted {count} compiled kernels, {examine.in_bytes(size)}")
+        typer.echo(f"deleted {count} compiled kernels, {in_bytes(size)}")
         return
     findings = examine.diagnose()
     if as_json:

@@ -21,7 +21,7 @@ from .losses import Loss, as_loss
 from .optim import SGD, Adadelta, Adagrad, Adam, AdamW, Optimizer, RMSprop
 from .regularization import Penalty
 from .resume import Keeper
-from .shapes import as_count
+from .shapes import as_count, as_seed
 from .summary import Summary, summarize
 
 __all__ = ["Sequential"]
@@ -80,7 +80,7 @@ class Sequential(Chain):
         super().__init__(*layers)
         if not len(self):
             raise ValueError("a network needs at least one layer")
-        self.seed = None if seed is None else as_count(seed, "seed", 0)
+        self.seed = None if seed is None else as_seed(seed)
         self.input_shape: tuple[int, ...] | None = None
         if strict:
             for layer in self.layers():
@@ -225,7 +225,7 @@ class Sequential(Chain):
         if y is None:
             raise TypeError("fit(x, y) needs the targets y")
         training.check_data(self, loss, x, y)
-        order = self.seed if seed is None else as_count(seed, "seed", 0)
+        order = self.seed if seed is None else as_seed(seed)
         return DataLoader(x, y, batch_size, shuffle=shuffle, seed=order)
 
     def _optimizer(self, wanted: Optimizer | str | Callable[[Any], Optimizer]) -> Optimizer:

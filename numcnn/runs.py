@@ -320,13 +320,24 @@ def restore(
             f"{path} holds numbers that aren't finite, so its training diverged; train anew with "
             f"a smaller --lr"
         )
-    known = data_set(metadata["data"] if examples is None else examples)
-    network = build(model, known, device=device, seed=0)
+    try:
+        known = data_set(metadata["data"] if examples is None else examples)
+        network = build(model, known, device=device, seed=0)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    run = Run(network, model, known, metadata)
+    try:
+        run.normalize(np.zeros((1, *known.shape), np.float32))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ValueError(
+            f"{path}: its header says how pictures are normalised, but not in numbers that could "
+            f"be used ({error}); take another file, or train anew"
+        ) from None
     try:
         network.load_state_dict(state)
     except ValueError as error:
         raise ValueError(f"{path}, taken as {model} for {known.name}: {error}") from None
-    return Run(network, model, known, metadata)
+    return run
 
 
 def per_class(classes: tuple[str, ...], labels: np.ndarray, guesses: np.ndarray) -> Any:

@@ -17,7 +17,7 @@ from numcnn import bench, kernels
 # Lowest first. A new file must be put on one of these floors.
 FLOORS = (
     ("numcnn.kernels", "numcnn.kernels.*"),
-    ("numcnn.shapes", "numcnn.init", "numcnn.device", "numcnn.error_bounds"),
+    ("numcnn.shapes", "numcnn.init", "numcnn.device", "numcnn.memory", "numcnn.error_bounds"),
     (
         "numcnn.layers",
         "numcnn.layers.*",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
+from ..memory import TooLargeError
 from ..shapes import ShapeError
 from .activation import ReLU
 from .base import Layer, Pair, Shape, Window, is_grad_enabled
@@ -150,8 +151,18 @@ class Chain(Layer):
         What fitted a moment ago is let through; each layer looks at its own input anyway.
         """
         if shape != self._fitting:
-            self.output_shape(shape)
+            self._need_memory(shape)
             self._fitting = shape
+
+    def _need_memory(self, shape: Shape) -> None:
+        """Raise `TooLargeError` for the first layer that would take too much."""
+        self.output_shape(shape)  # what doesn't fit at all is said first
+        for position, layer in enumerate(self):
+            try:
+                layer._need_memory(shape)
+            except TooLargeError as error:
+                raise TooLargeError(str(self._locate(error, position, shape))) from None
+            shape = layer.output_shape(shape)
 
     def output_shape(self, shape: Shape) -> Shape:
         """Return the shape of the last layer's output for an input of `shape`."""

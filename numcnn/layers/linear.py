@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..init import Uniform
-from ..shapes import ShapeError, as_count
+from ..shapes import ShapeError, as_axis, as_count
 from .base import Layer, Parameter, Shape
 
 __all__ = ["Flatten", "Linear"]
@@ -126,8 +126,8 @@ class Flatten(Layer):
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
         super().__init__()
-        self.start_dim = start_dim
-        self.end_dim = end_dim
+        self.start_dim = as_axis(start_dim, "start_dim")
+        self.end_dim = as_axis(end_dim, "end_dim")
 
     def extra_repr(self) -> str:
         """Return the arguments that differ from the defaults."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 
 from ..device import Device, get_device, is_gpu_array
 from ..init import generator, next_seed
+from ..memory import need_memory
 from ..shapes import ShapeError
 
 __all__ = ["Parameter", "as_array", "as_dtype", "is_ready", "refuse_masked"]
@@ -70,13 +72,22 @@ def as_array(
     if is_gpu_array(x):
         raise TypeError(f"{what} is on the GPU and the layer on the {device.name}")
     refuse_masked(x, what)
-    array = np.asarray(x)
+    try:
+        array = np.asarray(x)
+    except ValueError as error:  # such as rows of different lengths
+        raise ValueError(f"{what} is no array of numbers: {error}") from None
     if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
         raise TypeError(f"{what} must hold real numbers, got an array of dtype {array.dtype}")
     if dtype is None:
         dtype = np.dtype(np.float64 if array.dtype == np.float64 else np.float32)
     if device.takes_last(array, dtype):
         return array if either_order else device.planes(array)
+    if array.dtype != dtype or not array.flags.c_contiguous:
+        need_memory(
+            array.size * dtype.itemsize,
+            f"{what}, turned into {array.size:,} numbers of {dtype} one behind the other,",
+            "give fewer examples at a time",
+        )
     return np.require(array, dtype, ["C_CONTIGUOUS", "ALIGNED"])
 
 
@@ -111,7 +122,7 @@ class Parameter:
     @property
     def size(self) -> int:
         """Number of values."""
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
 
     @property
     def data(self) -> Any:
@@ -119,6 +130,7 @@ class Parameter:
         if self._data is None:
             with _drawing:
                 if self._data is None:
+                    self.need_memory()
                     self._data = self.device.to_device(self.initial())
         return self._data
 
@@ -131,6 +143,12 @@ class Parameter:
         if host.shape != self.shape:
             raise ShapeError(f"the parameter has shape {self.shape}, the new values {host.shape}")
         self._data = self.device.to_device(np.array(host, self.dtype))
+
+    def need_memory(self) -> None:
+        """Raise `TooLargeError` if the values are still to be made, and there is no room."""
+        if self._data is None:
+            what = f"a parameter of shape {self.shape}, {self.size:,} numbers,"
+            need_memory(self.size * self.dtype.itemsize, what, "make the layer smaller")
 
     @property
     def drawn(self) -> bool:

@@ -135,10 +135,19 @@ class Loss:
         if self._saved is None:
             raise RuntimeError(f"{self!r}: backward was called before the loss was computed")
         if not isinstance(upstream, float):
-            upstream = np.asarray(upstream, np.float64)
+            upstream = self._checked_upstream(upstream)
         dlosses = np.empty(self._shape)
         dlosses[...] = self._divided(upstream)
         return self._backward(dlosses)
+
+    def _checked_upstream(self, upstream: Any) -> Any:
+        """Return `upstream` as an array: a number, or with "none" one for each loss."""
+        what = f"the gradient given to {self!r}"
+        array = as_array(upstream, get_device("reference"), np.dtype(np.float64), what)
+        if array.size != 1 and (self.reduction != "none" or array.shape != self._shape):
+            takes = "one number" if self.reduction != "none" else f"a number or shape {self._shape}"
+            raise ShapeError(f"{self!r}: backward takes {takes}, got shape {array.shape}")
+        return array.reshape(()) if array.size == 1 else array
 
     def _divided(self, value: Any) -> Any:
         """Return a number or an array by the divisor; that is 0 where every label is ignored."""
