@@ -28,7 +28,7 @@ from numcnn import digit, memory
 from numcnn.data import read_idx
 
 quick = settings(
-    max_examples=60,
+    max_examples=25,
     deadline=None,
     derandomize=True,
     database=None,
@@ -106,7 +106,7 @@ SELF_ENDING = {"idx", "cifar10", "weights"}  # a file of these says how long it 
 def test_files_cut_at_every_length(name, tmp_path):
     reader = READERS[name]
     data = min(reader.sound, key=len)
-    step = max(1, len(data) // 300)
+    step = max(1, len(data) // 60)
     for length in {*range(0, len(data), step), *range(min(40, len(data)))}:
         found = outcome(reader, data[:length], tmp_path)
         assert isinstance(found, ValueError) or name not in SELF_ENDING, (length, found)

@@ -387,6 +387,8 @@ class Layer:
             If something is missing, unexpected or of another shape; the text lists it all, and
             the layer is as it was.
         """
+        if not isinstance(state, Mapping):
+            raise TypeError(f"weights come as a mapping of names to arrays, got {state!r:.80}")
         own = {name: (layer, key) for name, layer, key in self._named_state()}
         shapes = {name: tuple(getattr(layer, key).shape) for name, (layer, key) in own.items()}
         arrays = {name: np.asarray(value) for name, value in state.items()}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,16 @@ __all__ = ["Optimizer", "not_negative"]
 
 
 def not_negative(value: float, name: str) -> float:
-    """Return `value`, or say that `name` can't be below 0."""
-    if not value >= 0:
+    """Return `value` as a float, or say that `name` can't be below 0, infinite or NaN."""
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if number == math.inf:
+        raise ValueError(f"{name} must be a finite number, got one beyond 1e308")
+    if not number >= 0:
         raise ValueError(f"{name} must be 0 or more, got {value}")
-    return float(value)
+    return number
 
 
 def _row(array: Any) -> Any:
@@ -128,22 +135,25 @@ class Optimizer:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what `state_dict` returned: all of it, or nothing and an error."""
+        if not isinstance(state, Mapping) or not {"steps", "lr"} <= state.keys():
+            raise ValueError("this is no state of an optimizer: it has no 'steps' and no 'lr'")
+        steps, rate = as_count(state["steps"], "steps", 0), not_negative(state["lr"], "lr")
         fresh: list[dict[str, Any]] = [{} for _ in self.params]
         for name, value in state.items():
             if name in ("steps", "lr"):
                 continue
-            position, _, slot = name.partition(".")
+            position, _, slot = str(name).partition(".")
             if not position.isdigit() or int(position) >= len(self.params):
                 raise ValueError(f"{name}: this optimizer has {len(self.params)} parameters")
             if slot != "step" and slot not in self.slots:
                 raise ValueError(f"{name}: {type(self).__name__} keeps no {slot!r}")
             parameter = self.params[int(position)]
             if slot == "step":
-                fresh[int(position)][slot] = as_count(int(value), name, 0)
+                fresh[int(position)][slot] = as_count(value, name, 0)
                 continue
             array = np.asarray(value, parameter.dtype)
             if array.shape != parameter.shape:
                 raise ValueError(f"{name} has shape {array.shape}, expected {parameter.shape}")
             fresh[int(position)][slot] = parameter.device.to_device(array.reshape(-1).copy())
-        self.steps, self.lr, self._state = int(state["steps"]), float(state["lr"]), fresh
+        self.steps, self.lr, self._state = steps, rate, fresh
         self._known = [None for _ in self.params]
