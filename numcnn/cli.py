@@ -21,6 +21,7 @@ from rich.console import Console
 
 from . import __version__, cli_gallery, cli_warmup, recipe, runs
 from .bench.cli import app as bench
+from .cli_audit import audit_command
 from .checkpoint import weights_hash
 from .cli_errors import Commands
 from .cli_lectures import lectures_command
@@ -370,6 +371,7 @@ def doctor(
 
 app.command("warmup")(cli_warmup.warmup_command)
 app.command("lectures")(lectures_command)
+app.command("audit")(audit_command)
 app.add_typer(bench, name="bench")
 for _command in cli_gallery.COMMANDS:
     app.command()(_command)

@@ -9,6 +9,7 @@ import typer
 
 from . import recipe, runs
 from .models import ZOO
+from .shapes import LARGEST
 
 MODELS, DATA_SETS, DEVICES = "|".join(ZOO), "|".join(runs.DATA), "cpu|cuda|reference"
 AS_FILE = "by default as the weights file says."
@@ -16,7 +17,7 @@ Model = Annotated[str, typer.Option(metavar=MODELS, help="The network.")]
 Data = Annotated[str, typer.Option(metavar=DATA_SETS, help="What it is to learn.")]
 FileModel = Annotated[str | None, typer.Option(metavar=MODELS, help=f"The network; {AS_FILE}")]
 FileData = Annotated[str | None, typer.Option(metavar=DATA_SETS, help=f"The data set; {AS_FILE}")]
-Epochs = Annotated[int, typer.Option(min=1, help="How often to go through the data.")]
+Epochs = Annotated[int, typer.Option(min=1, max=LARGEST, help="How often to go through the data.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Examples taken at a time.")]
 Optimizer = Annotated[
     str,

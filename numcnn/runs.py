@@ -327,7 +327,10 @@ def restore(
         raise ValueError(f"{path}: {error}") from None
     run = Run(network, model, known, metadata)
     try:
-        run.normalize(np.zeros((1, *known.shape), np.float32))
+        with np.errstate(over="ignore"):
+            seen = run.normalize(np.ones((1, *known.shape), np.float32))
+        if not np.isfinite(seen).all():
+            raise ValueError("float32 can't hold them")
     except (ValueError, TypeError, RecursionError) as error:
         raise ValueError(
             f"{path}: its header says how pictures are normalised, but not in numbers that could "

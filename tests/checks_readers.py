@@ -31,10 +31,11 @@ from numcnn.runs import restore
 
 
 class Reader(NamedTuple):
-    """A function of a path, files that it can read, and how bytes become a file."""
+    """A function of a path, files that it can read, what a result must be, bytes as a file."""
 
     read: Callable
     sound: tuple
+    right: Callable
     wrap: Callable = bytes
 
 
@@ -125,23 +126,58 @@ HISTORY = b'{"epochs": [{"epoch": 1, "loss": 0.5}], "batch_losses": [0.7, 0.5]}'
 BATCH = "test_batch.bin"
 
 
+def is_array(found):
+    return isinstance(found, np.ndarray) and found.dtype.isnative and found.flags.c_contiguous
+
+
+def is_cifar10(found):
+    images, labels = found
+    return images.shape == (len(labels), 3, 32, 32) and labels.max() < 10
+
+
+def is_picture(found):
+    x = found.x
+    return x.shape == (1, 28, 28) and x.dtype == np.float32 and bool(((x >= 0) & (x <= 1)).all())
+
+
+def are_weights(found):
+    arrays, metadata = found
+    texts = all(isinstance(text, str) for text in metadata.values())
+    return texts and all(isinstance(array, np.ndarray) for array in arrays.values())
+
+
+def is_run(found):
+    shape = (1, *found.examples.shape)
+    return bool(np.isfinite(found.normalize(np.ones(shape, np.float32))).all())
+
+
+def is_history(found):
+    return repr(found).startswith("History(") and len(found) == len(found.epochs)
+
+
+def is_none(found):
+    return found is None
+
+
 def _archive(path):
     return read_cifar10_archive(path, [BATCH])
 
 
 READERS = {
-    "idx": Reader(read_idx, (IDX, FLOATS, as_gzip(IDX))),
-    "idx-packed": Reader(read_idx, (IDX, FLOATS), as_gzip),
-    "cifar10": Reader(read_cifar10, (CIFAR, as_gzip(CIFAR))),
-    "cifar10-archive": Reader(_archive, (as_gzip(tar_of(BATCH, CIFAR)),)),
-    "cifar10-archive-packed": Reader(_archive, (tar_of(BATCH, CIFAR),), as_gzip),
-    "picture": Reader(digit.prepare, pictures()),
-    "picture-png": Reader(digit.prepare, (pictures()[0], pictures()[-1]), mended_png),
-    "weights": Reader(load_weights, (WEIGHTS,)),
-    "weights-header": Reader(load_weights, (WEIGHTS[8:-48],), lambda b: safetensors(b, bytes(48))),
-    "run": Reader(restore, (b"mlp\ndigits\n[0.1]\n[0.3]",), weights_of_run),
-    "history": Reader(History.load, (HISTORY,)),
-    "table": Reader(go_on, (b"epoch,loss\r\n1,0.5\r\n",)),
+    "idx": Reader(read_idx, (IDX, FLOATS, as_gzip(IDX)), is_array),
+    "idx-packed": Reader(read_idx, (IDX, FLOATS), is_array, as_gzip),
+    "cifar10": Reader(read_cifar10, (CIFAR, as_gzip(CIFAR)), is_cifar10),
+    "cifar10-archive": Reader(_archive, (as_gzip(tar_of(BATCH, CIFAR)),), is_cifar10),
+    "cifar10-archive-packed": Reader(_archive, (tar_of(BATCH, CIFAR),), is_cifar10, as_gzip),
+    "picture": Reader(digit.prepare, pictures(), is_picture),
+    "picture-png": Reader(digit.prepare, (pictures()[0], pictures()[-1]), is_picture, mended_png),
+    "weights": Reader(load_weights, (WEIGHTS,), are_weights),
+    "weights-header": Reader(
+        load_weights, (WEIGHTS[8:-48],), are_weights, lambda data: safetensors(data, bytes(48))
+    ),
+    "run": Reader(restore, (b"mlp\ndigits\n[0.1]\n[0.3]",), is_run, weights_of_run),
+    "history": Reader(History.load, (HISTORY,), is_history),
+    "table": Reader(go_on, (b"epoch,loss\r\n1,0.5\r\n",), is_none),
 }
 
 
@@ -150,7 +186,9 @@ def outcome(reader, data, folder):
     path = Path(folder) / "the file"
     path.write_bytes(reader.wrap(data))
     try:
-        return reader.read(path)
+        found = reader.read(path)
     except ValueError as error:
         assert str(path) in str(error), f"the error doesn't name the file: {error}"
         return error
+    assert reader.right(found), f"this isn't what the reader promises: {found!r:.200}"
+    return found

@@ -14,6 +14,7 @@ import zlib
 import numpy as np
 import pytest
 from checks_readers import (
+    CIFAR,
     READERS,
     WEIGHTS,
     chunk,
@@ -28,7 +29,7 @@ from numcnn import digit, memory
 from numcnn.data import read_idx
 
 quick = settings(
-    max_examples=60,
+    max_examples=25,
     deadline=None,
     derandomize=True,
     database=None,
@@ -106,7 +107,7 @@ SELF_ENDING = {"idx", "cifar10", "weights"}  # a file of these says how long it 
 def test_files_cut_at_every_length(name, tmp_path):
     reader = READERS[name]
     data = min(reader.sound, key=len)
-    step = max(1, len(data) // 300)
+    step = max(1, len(data) // 60)
     for length in {*range(0, len(data), step), *range(min(40, len(data)))}:
         found = outcome(reader, data[:length], tmp_path)
         assert isinstance(found, ValueError) or name not in SELF_ENDING, (length, found)
@@ -168,6 +169,49 @@ def array(dtype, shape, size):
 )
 def test_weights_that_numpy_cant_hold_are_named(data, tmp_path):
     assert isinstance(outcome(READERS["weights"], data, tmp_path), ValueError)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b"[" * 200_000, id="deep"),
+        pytest.param(b'{"epochs": [], "batch_losses": [1' + b"0" * 400 + b"]}", id="beyond floats"),
+        pytest.param(b'{"epochs": [], "batch_losses": [1' + b"0" * 9000 + b"]}", id="digits"),
+        pytest.param(b'{"epochs": [{"epoch": true}], "batch_losses": []}', id="truth"),
+        pytest.param(b'{"epochs": [1, 2], "batch_losses": []}', id="no figures"),
+        pytest.param('{"epochs": []}'.encode("utf-16"), id="utf-16"),
+    ],
+)
+def test_histories_that_are_none(data, tmp_path):
+    found = outcome(READERS["history"], data, tmp_path)
+    assert isinstance(found, ValueError)
+    assert len(str(found)) < 1000, "it says more than anybody reads"
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        b"nope\ndigits",
+        b"mlp\nnope",
+        b"lenet\ndigits",
+        b"mlp\ndigits\n[0.1]\nhalf",
+        b"mlp\ndigits\n[0.1]\n[0]",
+        b"mlp\ndigits\n[1e300]\n[1]",
+        b"mlp\ndigits\n[NaN]\n[1]",
+        b"mlp\ndigits\n[0.1, 0.2]\n[1, 1]",
+        b"mlp\ndigits\n" + b"[" * 200_000 + b"\n[1]",
+        b"",
+    ],
+)
+def test_weights_whose_header_cant_be_used_are_named(lines, tmp_path):
+    assert isinstance(outcome(READERS["run"], lines, tmp_path), ValueError)
+
+
+def test_labels_that_are_no_class_are_refused(tmp_path):
+    data = bytearray(CIFAR)
+    data[0] = 10
+    found = outcome(READERS["cifar10"], bytes(data), tmp_path)
+    assert "expected labels 0 to 9; record 0 (at byte 0) has label 10" in str(found)
 
 
 LIES = {

@@ -17,7 +17,14 @@ from numcnn import bench, kernels
 # Lowest first. A new file must be put on one of these floors.
 FLOORS = (
     ("numcnn.kernels", "numcnn.kernels.*"),
-    ("numcnn.shapes", "numcnn.init", "numcnn.device", "numcnn.memory", "numcnn.error_bounds"),
+    (
+        "numcnn.shapes",
+        "numcnn.init",
+        "numcnn.device",
+        "numcnn.memory",
+        "numcnn.error_bounds",
+        "numcnn.norm_bounds",
+    ),
     (
         "numcnn.layers",
         "numcnn.layers.*",
@@ -58,7 +65,10 @@ FLOORS = (
         "numcnn.__main__",
         "numcnn.bench",
         "numcnn.bench.*",
+        "numcnn.audit",
         "numcnn.cli",
+        "numcnn.cli_audit",
+        "numcnn.layer_bounds",
         "numcnn.cli_errors",
         "numcnn.cli_lectures",
         "numcnn.cli_gallery",

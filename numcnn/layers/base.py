@@ -436,6 +436,8 @@ class Layer:
             If something is missing, unexpected or of another shape; the text lists it all, and
             the layer is as it was.
         """
+        if not isinstance(state, Mapping):
+            raise TypeError(f"weights come as a mapping of names to arrays, got {state!r:.80}")
         problems = self.misfits(state)
         if problems:
             raise ValueError(

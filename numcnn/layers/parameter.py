@@ -111,7 +111,7 @@ class Parameter:
         self.shape = shape
         self.dtype = as_dtype(dtype)
         self.device = device
-        self.grad: Any = None
+        self._grad: Any = None
         self._initialise = initialise
         self._seed = next_seed()
         self._data: Any = None
@@ -144,6 +144,21 @@ class Parameter:
             raise ShapeError(f"the parameter has shape {self.shape}, the new values {host.shape}")
         self._data = self.device.to_device(np.array(host, self.dtype))
 
+    @property
+    def grad(self) -> Any:
+        """The gradient, an array of the parameter's device, or None."""
+        return self._grad
+
+    @grad.setter
+    def grad(self, values: Any) -> None:
+        if values is not None:  # an optimizer's kernel would read past the end of a smaller one
+            values = as_array(values, self.device, self.dtype, f"the gradient of {self!r}")
+            if tuple(values.shape) != self.shape:
+                raise ShapeError(
+                    f"the parameter has shape {self.shape}, the gradient {tuple(values.shape)}"
+                )
+        self._grad = values
+
     def need_memory(self) -> None:
         """Raise `TooLargeError` if the values are still to be made, and there is no room."""
         if self._data is None:
@@ -175,20 +190,20 @@ class Parameter:
         """Forget the values; new ones follow from `seed` alone."""
         self._seed = seed
         self._data = None
-        self.grad = None
+        self._grad = None
 
     def add_grad(self, grad: Any) -> None:
         """Take over a gradient, or add it to the one that is there."""
-        if self.grad is None:
-            self.grad = grad
+        if self._grad is None:
+            self._grad = grad
             return
         total = self.device.empty(self.shape, self.dtype)  # the user may hold the old one
-        self.device.kernels.add_forward(self.grad.reshape(-1), grad.reshape(-1), total.reshape(-1))
-        self.grad = total
+        self.device.kernels.add_forward(self._grad.reshape(-1), grad.reshape(-1), total.reshape(-1))
+        self._grad = total
 
     def zero_grad(self) -> None:
         """Forget the gradient."""
-        self.grad = None
+        self._grad = None
 
     def move(self, device: Device, dtype: np.dtype) -> None:
         """Bring the values to another device or precision; the gradient is forgotten."""
@@ -197,4 +212,4 @@ class Parameter:
             self._data = device.to_device(host)
         self.device = device
         self.dtype = dtype
-        self.grad = None
+        self._grad = None
