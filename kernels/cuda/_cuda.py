@@ -28,6 +28,8 @@ except ImportError:  # a Numba without numba.cuda, and no numba-cuda: availabili
 __all__ = [
     "SIMULATED",
     "availability",
+    "capability",
+    "constant",
     "cuda",
     "device",
     "empty",
@@ -35,6 +37,7 @@ __all__ = [
     "kernel",
     "launch",
     "launch_blocks",
+    "scratch",
     "to_device",
     "to_host",
 ]
@@ -157,6 +160,35 @@ if not SIMULATED:
 def empty(shape, dtype):
     """Return an array on the GPU, its contents undefined."""
     return cuda.device_array(shape, dtype)
+
+
+_constants, _scratch = {}, {}
+
+
+def constant(make, *numbers):
+    """Return ``make(*numbers)``, an array of the host, on the GPU: copied there the first time."""
+    key = (make, *numbers)
+    if key not in _constants:
+        _constants[key] = to_device(make(*numbers))
+    return _constants[key]
+
+
+def scratch(purpose, size, dtype):
+    """Return an array on the GPU with room for at least ``size`` numbers, its contents undefined.
+
+    It is the same one whenever the purpose is: launches run one after the other, so the next may
+    write where the one before has read.
+    """
+    key = purpose, np.dtype(dtype)
+    if key not in _scratch or _scratch[key].size < size:
+        _scratch[key] = empty(size, dtype)
+    return _scratch[key]
+
+
+@functools.cache
+def capability():
+    """Return the GPU's compute capability, as ``(9, 0)``; the newest in the simulator."""
+    return (99, 0) if SIMULATED else tuple(cuda.get_current_device().compute_capability)
 
 
 def to_device(host):
