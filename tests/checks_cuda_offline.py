@@ -125,6 +125,6 @@ def _compile(note, capability, **options):
 
     # device functions ask the driver for the GPU's capability before they are compiled
     gpu = types.SimpleNamespace(compute_capability=capability)
-    options |= {"cc": capability, "launch_bounds": _cuda.LIMITS[note.kernel].threads}
+    options |= {"cc": capability, "launch_bounds": _cuda.LIMITS[note.kernel].bounds}
     with mock.patch.object(dispatcher, "get_current_device", return_value=gpu):
         return cuda.compile(note.kernel.py_func, note.signature, **options)[0]

@@ -81,6 +81,17 @@ def test_convolution(case):
         check(name, *arguments, terms=terms, linear=True, module=gemm)
 
 
+def test_a_tap_reaches_the_pixels_of_its_phase_alone():
+    """With stride 2, tap (0, 0) of 3 by 3 is the gradient's business at even rows and columns."""
+    weight, dy = random(F32, 2, 3, 3, 3), random(F32, 1, 2, 3, 4, seed=1)
+    weight[:, :, 0, 0] = np.nan
+    arguments = (dy, weight, 2, 2, 0, 0, 1, 1, 1, Out((1, 3, 7, 9), F32))
+    (dx,) = run_cuda("conv2d_backward_input", arguments, gemm).values()
+    lost = np.zeros((7, 9), bool)
+    lost[::2, ::2] = True
+    np.testing.assert_array_equal(np.isnan(dx), np.broadcast_to(lost, dx.shape))
+
+
 @pytest.mark.parametrize("sizes", [(3, 5, 7), (1, 1, 1), (17, 33, 18), (32, 16, 16), (0, 4, 3)])
 def test_linear(sizes):
     for name, (arguments, terms) in linear(*sizes).items():

@@ -26,7 +26,9 @@ except ImportError:  # a Numba without numba.cuda, and no numba-cuda: availabili
     cuda = None
 
 __all__ = [
+    "IS_NVIDIAS",
     "SIMULATED",
+    "WHOLE_BLOCK",
     "availability",
     "capability",
     "constant",
@@ -44,6 +46,7 @@ __all__ = [
 
 SIMULATED = bool(config.ENABLE_CUDASIM)
 THREADS_PER_BLOCK = 64 if SIMULATED else 128
+WHOLE_BLOCK = 32 if SIMULATED else 256  # where the threads of a block work on one number
 # numba-cuda, or the simulator: what is beyond plain loops asks for things that the other lacks
 IS_NVIDIAS = SIMULATED or getattr(cuda, "implementation", None) == "NVIDIA"
 
@@ -90,6 +93,11 @@ class Limits(NamedTuple):
     double: bool  # float64 arithmetic in the float32 build, on purpose
     threads: int | None  # in a block, where the kernel is written for one number of them
 
+    @property
+    def bounds(self):
+        """Return what the compiler is told: one block at a time may have all registers."""
+        return (self.threads, 1) if self.threads else None
+
 
 LIMITS = {}  # for each kernel; a new one joins by being decorated
 
@@ -98,9 +106,10 @@ def kernel(function=None, *, registers=64, double=False, threads=None):
     """Compile a function that every thread of a launch runs; exact arithmetic, no fastmath."""
     if function is None:
         return functools.partial(kernel, registers=registers, double=double, threads=threads)
-    bounds = {"launch_bounds": threads} if threads and IS_NVIDIAS and not SIMULATED else {}
+    limits = Limits(registers, double, threads)
+    bounds = {"launch_bounds": limits.bounds} if threads and IS_NVIDIAS and not SIMULATED else {}
     compiled = function if cuda is None else cuda.jit(function, **bounds)
-    LIMITS[compiled] = Limits(registers, double, threads)
+    LIMITS[compiled] = limits
     return compiled
 
 

@@ -2,7 +2,7 @@
 
 Each is a function to be called inside kernels, and each has two versions in this file. On a GPU it
 is one instruction of the PTX assembly, put there through LLVM. In Numba's simulator, which knows
-none of them, it is plain Python that does the same: ``mma_tf32`` and ``shuffle_down`` pass numbers
+none of them, it is plain Python that does the same: ``mma_tf32`` and ``block_sum`` pass numbers
 between the threads of a warp through shared memory, by the layouts that NVIDIA documents, so a
 kernel that arranges its operands wrongly gives wrong results there too.
 
@@ -25,8 +25,10 @@ kernel that arranges its operands wrongly gives wrong results there too.
     ``g = lane // 4`` and ``t = lane % 4`` a lane hands in A[g, t], A[g + 8, t], A[g, t + 4],
     A[g + 8, t + 4]; B[t, g], B[t + 4, g]; C[g, 2 t], C[g, 2 t + 1], C[g + 8, 2 t],
     C[g + 8, 2 t + 1], and gets those of D. PTX ISA, "Matrix Fragments for mma.m16n8k8".
-``shuffle_down(x, distance)``
-    The x of the lane `distance` further on in the warp; the last lanes get their own back.
+``block_sum(x)``
+    The sum of all threads' x, for every thread of a block of whole warps: within a warp by
+    shuffles, 16 + 8 + 4 + 2 + 1 lanes further on, then over the warps by shared memory. float64.
+    The order of adding is always the same.
 
 In the simulator all threads of a block must call the last two together.
 """
@@ -75,7 +77,7 @@ if SIMULATED:
         return board, thread
 
     def mma_tf32(a0, a1, a2, a3, b0, b1, c0, c1, c2, c3):
-        """Return the lane's four numbers of A B + C, with operands from the lanes that hold them."""
+        """Return the lane's four numbers of A B + C; other lanes hold most of the operands."""
         operands = np.array([a0, a1, a2, a3, b0, b1], np.uint32).view(np.float32)
         board, thread = _exchange(operands)
         first, lane = thread - thread % WARP, thread % WARP
@@ -89,11 +91,16 @@ if SIMULATED:
             found.append(np.float32(total))
         return tuple(found)
 
-    def shuffle_down(x, distance):
-        """Return the x of a lane further on."""
-        board, thread = _exchange((x,))
-        further = thread + distance if thread % WARP + distance < WARP else thread
-        return type(x)(board[further, 0])
+    def block_sum(x):
+        """Return the sum over all threads of the block, added up in the order of the shuffles."""
+        board, _ = _exchange((x,))
+        warps = board[: _block().blockDim.x, 0].reshape(-1, WARP)
+        for distance in (16, 8, 4, 2, 1):
+            warps = warps[:, :distance] + warps[:, distance:]
+        total = np.float64(0)
+        for warp in warps:
+            total += warp[0]
+        return total
 
 else:
     from llvmlite import ir
@@ -205,6 +212,20 @@ else:
         return types.UniTuple(number, 4)(*[bits] * 6, *[number] * 4), generate
 
     @device
-    def shuffle_down(x, distance):
-        """Return the x of a lane further on."""
-        return cuda.shfl_down_sync(_ALL_LANES, x, distance)
+    def block_sum(x):
+        """Return the sum over all threads of the block."""
+        sums = cuda.shared.array(WARP, np.float64)
+        thread = cuda.threadIdx.x
+        x += cuda.shfl_down_sync(_ALL_LANES, x, 16)
+        x += cuda.shfl_down_sync(_ALL_LANES, x, 8)
+        x += cuda.shfl_down_sync(_ALL_LANES, x, 4)
+        x += cuda.shfl_down_sync(_ALL_LANES, x, 2)
+        x += cuda.shfl_down_sync(_ALL_LANES, x, 1)
+        if thread % WARP == 0:
+            sums[thread // WARP] = x
+        cuda.syncthreads()
+        total = np.float64(0)
+        for warp in range(cuda.blockDim.x // WARP):
+            total += sums[warp]
+        cuda.syncthreads()  # all have read before the next sum overwrites
+        return total

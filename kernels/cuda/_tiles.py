@@ -88,8 +88,8 @@ def shift_by(own_rows, own_columns):
 
     @device
     def shift(sums):
-        for i in range(own_rows):
-            for j in range(own_columns - 1):
+        for j in range(own_columns - 1):  # column by column: LLVM sees no block to move in memory
+            for i in range(own_rows):
                 sums[i * own_columns + j] = sums[i * own_columns + j + 1]
 
     return shift

@@ -10,7 +10,6 @@ Both compute every shape; ``Conv2d(..., algorithm="loops")`` asks for one of the
 """
 
 from . import _tiles, conv2d_implicit_gemm, conv2d_loops
-from .conv2d_loops import conv2d_backward_bias
 
 # A tile holds at least 32 filters of one group; with fewer than a quarter of them, most of its
 # products are thrown away, and the loops' fewer operations win.
@@ -56,3 +55,8 @@ def conv2d_backward_weight(
     geometry = (stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups)
     chosen = choose(dy.dtype, dweight.shape[0] // groups)
     chosen.conv2d_backward_weight(dy, x, *geometry, dweight)
+
+
+def conv2d_backward_bias(dy, dbias):
+    """Write dbias, the gradient of the bias."""
+    choose(dy.dtype, LEAST_ROWS).conv2d_backward_bias(dy, dbias)

@@ -18,6 +18,8 @@ p = (n, oh, ow), and taps, k = (ci, kh, kw):
   always in the same order. (Adding with atomics would save the second launch, and give other bits
   every time.)
 
+- backward_bias: a block owns one channel co, and its threads walk through it together.
+
 How a block multiplies: ``_tiles.py``; how it finds pixels: ``_correlation.py``. With
 ``tensor_cores``, which ``allow_tf32`` of ``_precision.py`` switches, products are made by tensor
 cores from numbers rounded to 10 binary digits.
@@ -27,12 +29,12 @@ NaN at the border. Shapes and letters as in the reference; every output array is
 """
 
 from . import _precision, _tiles
+from ._channels import channel_sums
 from ._correlation import Places, correlation
 from ._cuda import constant, launch_blocks, scratch
 from ._slices import add_slices, slices_for
 from ._taps import backward_taps, forward_taps, reaching
 from ._weight_gradient import Sizes, weight_gradient
-from .conv2d_loops import conv2d_backward_bias
 
 __all__ = [
     "conv2d_backward_bias",
@@ -175,6 +177,12 @@ def conv2d_backward_weight(
     )
     if slices > 1:
         add_slices(parts, slices, total[:0], total)
+
+
+def conv2d_backward_bias(dy, dbias):
+    """Write dbias; a block owns one channel co."""
+    pictures, filters, out_h, out_w = dy.shape
+    channel_sums(dy.reshape(pictures, filters, out_h * out_w), dbias)
 
 
 def _correlate(tile, x, weight, bias, taps, places, groups, y):
