@@ -25,6 +25,11 @@ try:
 except ImportError:  # a Numba without numba.cuda, and no numba-cuda: availability() says so
     cuda = None
 
+try:
+    from numba.cuda.extending import intrinsic
+except ImportError:  # Numba's own CUDA, which compiles none of them, can import them still
+    from numba.extending import intrinsic
+
 __all__ = [
     "IS_NVIDIAS",
     "SIMULATED",
@@ -35,16 +40,22 @@ __all__ = [
     "cuda",
     "device",
     "empty",
+    "intrinsic",
     "is_device_array",
     "kernel",
     "launch",
     "launch_blocks",
+    "running_block",
     "scratch",
     "to_device",
     "to_host",
 ]
 
 SIMULATED = bool(config.ENABLE_CUDASIM)
+if SIMULATED:  # what a kernel calls ``cuda``; other functions have to ask for it
+    from numba.cuda.simulator.kernel import _get_kernel_context as running_block
+else:
+    running_block = None
 THREADS_PER_BLOCK = 64 if SIMULATED else 128
 WHOLE_BLOCK = 32 if SIMULATED else 256  # where the threads of a block work on one number
 # numba-cuda, or the simulator: what is beyond plain loops asks for things that the other lacks

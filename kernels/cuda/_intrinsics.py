@@ -33,19 +33,27 @@ kernel that arranges its operands wrongly gives wrong results there too.
 In the simulator all threads of a block must call the last two together.
 """
 
+import threading
+
 import numpy as np
 
-from ._cuda import SIMULATED, cuda, device
+from ._cuda import SIMULATED, cuda, device, intrinsic, running_block
 
 WARP = 32  # threads that run in step
 
 
 if SIMULATED:
-    from numba.cuda.simulator.kernel import _get_kernel_context as _block
+    # the simulator makes an array when the first thread asks; two at once would get one each
+    _one_at_a_time = threading.Lock()
 
     def shared_floats(count):
         """Return a function that returns the block's shared memory."""
-        return lambda: _block().shared.array(count, np.float32)
+
+        def make():
+            with _one_at_a_time:
+                return running_block().shared.array(count, np.float32)
+
+        return make
 
     def load4(array, i):
         """Return four neighbouring elements."""
@@ -68,9 +76,10 @@ if SIMULATED:
 
     def _exchange(numbers):
         """Return what all threads of the block hand in, and their own thread's number."""
-        block = _block()
+        block = running_block()
         thread = block.threadIdx.x
-        board = block.shared.array((1024, 8), np.float64)
+        with _one_at_a_time:
+            board = block.shared.array((1024, 8), np.float64)
         block.syncthreads()
         board[thread, : len(numbers)] = numbers
         block.syncthreads()
@@ -94,7 +103,7 @@ if SIMULATED:
     def block_sum(x):
         """Return the sum over all threads of the block, added up in the order of the shuffles."""
         board, _ = _exchange((x,))
-        warps = board[: _block().blockDim.x, 0].reshape(-1, WARP)
+        warps = board[: running_block().blockDim.x, 0].reshape(-1, WARP)
         for distance in (16, 8, 4, 2, 1):
             warps = warps[:, :distance] + warps[:, distance:]
         total = np.float64(0)
@@ -105,11 +114,6 @@ if SIMULATED:
 else:
     from llvmlite import ir
     from numba import types
-
-    try:
-        from numba.cuda.extending import intrinsic
-    except ImportError:  # Numba's own CUDA, which compiles none of this, can import it still
-        from numba.extending import intrinsic
 
     _FLOAT, _INT, _LONG, _VOID = ir.FloatType(), ir.IntType(32), ir.IntType(64), ir.VoidType()
     _ALL_LANES = 0xFFFFFFFF
