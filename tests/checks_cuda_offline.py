@@ -7,6 +7,7 @@ assembler says of the machine code. Neither asks for a driver.
 """
 
 import contextlib
+import functools
 import re
 import types
 from typing import NamedTuple
@@ -24,9 +25,10 @@ class Note(NamedTuple):
     kernel: object
     signature: tuple
     threads: int
+    capabilities: tuple  # of the GPUs that would launch it
 
     def __str__(self):
-        return f"{name_of(self.kernel)}({', '.join(map(str, self.signature))})"
+        return f"{name_of(self.kernel)}, {self.threads} threads"
 
 
 class Build(NamedTuple):
@@ -36,7 +38,6 @@ class Build(NamedTuple):
     stack: int  # bytes of local memory, where the registers don't suffice or can't be indexed
     spills: int  # bytes
     double: int  # instructions on float64
-    ptx: str
 
 
 def name_of(kernel):
@@ -46,24 +47,30 @@ def name_of(kernel):
 
 
 @contextlib.contextmanager
-def noting():
-    """Collect in a list the notes of all launches, which do nothing; arrays stay on the host."""
+def noting(capabilities):
+    """Collect in a list the notes of all launches, which do nothing; arrays stay on the host.
+
+    They are those of the first of the GPUs, and the others' must be the same.
+    """
     notes = []
 
     def configured(kernel, blocks, threads):
         def note(*args):
             signature = tuple(numba.typeof(argument) for argument in args)
-            note = Note(kernel, signature, threads)
+            note = Note(kernel, signature, threads, capabilities)
             if note not in notes:
                 notes.append(note)
 
         return note
 
-    arrays = types.SimpleNamespace(device_array=np.empty)
+    arrays = {"device_array": np.empty, "to_device": np.asarray}
     with (
         mock.patch.object(_cuda, "_configured", configured),
-        mock.patch.object(_cuda, "_refuse_host_arrays", lambda kernel, args: None),
-        mock.patch.object(_cuda, "cuda", arrays),
+        mock.patch.object(_cuda, "_refuse_host_arrays"),
+        mock.patch.object(_cuda, "cuda", types.SimpleNamespace(**vars(_cuda.cuda) | arrays)),
+        mock.patch.object(_cuda, "capability", return_value=capabilities[0]),
+        mock.patch.object(_cuda, "_constants", {}),
+        mock.patch.object(_cuda, "_scratch", {}),
     ):
         yield notes
 
@@ -82,16 +89,8 @@ def why_not():
 def build(note, capability):
     """Compile for a compute capability, as ``(9, 0)``, and link; return what came out."""
     from cuda.core import Linker, LinkerOptions, ObjectCode
-    from numba import cuda
-    from numba.cuda import dispatcher
 
-    # device functions ask the driver for the GPU's capability before they are compiled
-    gpu = types.SimpleNamespace(compute_capability=capability)
-    arguments = note.kernel.py_func, note.signature
-    options = {"cc": capability, "launch_bounds": _cuda.LIMITS[note.kernel].threads}
-    with mock.patch.object(dispatcher, "get_current_device", lambda: gpu):
-        ptx, _ = cuda.compile_ptx(*arguments, **options)
-        code, _ = cuda.compile(*arguments, device=False, abi="numba", output="ltoir", **options)
+    code = _compile(note, capability, device=False, abi="numba", output="ltoir")
     linker = Linker(
         ObjectCode.from_ltoir(code),
         options=LinkerOptions(
@@ -110,5 +109,22 @@ def build(note, capability):
 
     spills = most(r"(\d+) bytes spill stores") + most(r"(\d+) bytes spill loads")
     stack = most(r"(\d+) bytes stack frame")
-    double = len(re.findall(r"\.f64\b", ptx))
-    return Build(most(r"[Uu]sed (\d+) registers"), stack, spills, double, ptx)
+    double = len(re.findall(r"\.f64\b", assembly(note)))
+    return Build(most(r"[Uu]sed (\d+) registers"), stack, spills, double)
+
+
+@functools.cache
+def assembly(note):
+    """Return the PTX of a kernel for the first of its GPUs."""
+    return _compile(note, note.capabilities[0], device=False, abi="numba", output="ptx")
+
+
+def _compile(note, capability, **options):
+    from numba import cuda
+    from numba.cuda import dispatcher
+
+    # device functions ask the driver for the GPU's capability before they are compiled
+    gpu = types.SimpleNamespace(compute_capability=capability)
+    options |= {"cc": capability, "launch_bounds": _cuda.LIMITS[note.kernel].bounds}
+    with mock.patch.object(dispatcher, "get_current_device", return_value=gpu):
+        return cuda.compile(note.kernel.py_func, note.signature, **options)[0]

@@ -8,6 +8,7 @@ compiler. What a kernel may use stands beside it, in ``@kernel(...)``.
 
 import ast
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -16,27 +17,64 @@ from checks_kernels import run
 from test_kernels_threads import THREADED
 
 from numcnn.kernels import cuda as kernels
-from numcnn.kernels.cuda import _cuda
+from numcnn.kernels.cuda import (
+    _cuda,
+    _precision,
+    _tiles,
+    conv2d_implicit_gemm,
+    linear_tiled,
+)
 
 CAPABILITIES = ((7, 5), (8, 0), (9, 0), (12, 0))
 DTYPES = {"f32": np.float32, "f64": np.float64}
 
 
-def all_notes(dtype):
-    """Return what the cases of all operations launch."""
-    with noting() as notes:
+def simple_notes(dtype):
+    """Return what the cases of all operations launch on a GPU of any generation."""
+    with mock.patch.object(_tiles, "serve", return_value=False), noting(CAPABILITIES) as notes:
         for name, (function, arguments) in THREADED.items():
             if not name.endswith(", last"):  # an order of the CPU floor alone
                 run(kernels, function, arguments, dtype)
     return notes
 
 
-NOTES = {f"{key}, {note}": (key, note) for key, dtype in DTYPES.items() for note in all_notes(dtype)}
+def tile_notes(capabilities, tf32):
+    """Return what products by tiles launch, for each size of a tile."""
+    with mock.patch.object(_precision, "_allowed", tf32), noting(capabilities) as notes:
+        for rows in (32, 64, 128):
+            x, w = np.ones((2, rows, 40, 40), np.float32), np.ones((rows, rows, 1, 1), np.float32)
+            bias, geometry = w[0, :, 0, 0], (1, 1, 0, 0, 1, 1, 1)
+            conv2d_implicit_gemm.conv2d_forward(x, w, bias, *geometry, x)
+            conv2d_implicit_gemm.conv2d_backward_input(x, w, *geometry, x)
+            conv2d_implicit_gemm.conv2d_backward_weight(x, x, *geometry, w)
+            x = w = w[:, :, 0, 0]
+            linear_tiled.linear_forward(x, w, bias, x)
+            linear_tiled.linear_backward_input(x, w, x)
+            linear_tiled.linear_backward_weight(x, x, w)
+    return notes
+
+
+def all_notes():
+    """Return {name: (dtype, note)}."""
+    found = {}
+    for name, dtype in DTYPES.items():
+        found |= {f"{name}, {note}": (name, note) for note in simple_notes(dtype)}
+    for name, capabilities, tf32 in (
+        ("tiles", CAPABILITIES[:1], False),
+        ("tiles, copies run ahead", CAPABILITIES[1:], False),
+        ("tiles, tensor cores", CAPABILITIES[1:], True),
+    ):
+        for number, note in enumerate(tile_notes(capabilities, tf32)):
+            found[f"{name}, {number}: {note}"] = "f32", note
+    return found
+
+
+NOTES = all_notes()
 # float64 is there to check gradients: that it compiles is seen for one of them
 BUILDS = [
     pytest.param(case, capability, id="{}, sm_{}{}".format(case, *capability))
-    for case, (dtype, _) in NOTES.items()
-    for capability in (CAPABILITIES if dtype == "f32" else [(9, 0)])
+    for case, (dtype, note) in NOTES.items()
+    for capability in (note.capabilities if dtype == "f32" else [(9, 0)])
 ]
 
 
@@ -54,11 +92,26 @@ def written():
 
 
 def test_every_kernel_is_launched_by_some_case():
-    reached = {name_of(note.kernel) for _, note in NOTES.values()}
-    inner = {name.replace(".<locals>", "") for name in reached}
+    reached = {name_of(note.kernel).replace(".<locals>", "") for _, note in NOTES.values()}
+    short = {f"{name.split('.')[0]}.{name.split('.')[-1]}" for name in reached}
     assert len(written()) > 100
-    assert {f"{name.split('.')[0]}.{name.split('.')[-1]}" for name in inner} == written()
-    assert {name_of(kernel) for kernel in _cuda.LIMITS} == reached
+    assert short == written()
+    assert set(_cuda.LIMITS) == {note.kernel for _, note in NOTES.values()}
+
+
+def test_one_module_imports_cuda():
+    importers = set()
+    for path in Path(kernels.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                names = [f"{node.module}.{alias.name}" for alias in node.names]
+            else:
+                continue
+            if any(name.startswith(("numba.cuda", "cuda")) for name in names):
+                importers.add(path.name)
+    assert importers == {"_cuda.py"}
 
 
 @pytest.mark.skipif(why_not() is not None, reason=str(why_not()))

@@ -25,22 +25,39 @@ try:
 except ImportError:  # a Numba without numba.cuda, and no numba-cuda: availability() says so
     cuda = None
 
+try:
+    from numba.cuda.extending import intrinsic
+except ImportError:  # Numba's own CUDA, which compiles none of them, can import them still
+    from numba.extending import intrinsic
+
 __all__ = [
+    "IS_NVIDIAS",
     "SIMULATED",
+    "WHOLE_BLOCK",
     "availability",
+    "capability",
+    "constant",
     "cuda",
     "device",
     "empty",
+    "intrinsic",
     "is_device_array",
     "kernel",
     "launch",
     "launch_blocks",
+    "running_block",
+    "scratch",
     "to_device",
     "to_host",
 ]
 
 SIMULATED = bool(config.ENABLE_CUDASIM)
+if SIMULATED:  # what a kernel calls ``cuda``; other functions have to ask for it
+    from numba.cuda.simulator.kernel import _get_kernel_context as running_block
+else:
+    running_block = None
 THREADS_PER_BLOCK = 64 if SIMULATED else 128
+WHOLE_BLOCK = 32 if SIMULATED else 256  # where the threads of a block work on one number
 # numba-cuda, or the simulator: what is beyond plain loops asks for things that the other lacks
 IS_NVIDIAS = SIMULATED or getattr(cuda, "implementation", None) == "NVIDIA"
 
@@ -87,6 +104,11 @@ class Limits(NamedTuple):
     double: bool  # float64 arithmetic in the float32 build, on purpose
     threads: int | None  # in a block, where the kernel is written for one number of them
 
+    @property
+    def bounds(self):
+        """Return what the compiler is told: one block at a time may have all registers."""
+        return (self.threads, 1) if self.threads else None
+
 
 LIMITS = {}  # for each kernel; a new one joins by being decorated
 
@@ -95,9 +117,10 @@ def kernel(function=None, *, registers=64, double=False, threads=None):
     """Compile a function that every thread of a launch runs; exact arithmetic, no fastmath."""
     if function is None:
         return functools.partial(kernel, registers=registers, double=double, threads=threads)
-    bounds = {"launch_bounds": threads} if threads and IS_NVIDIAS and not SIMULATED else {}
+    limits = Limits(registers, double, threads)
+    bounds = {"launch_bounds": limits.bounds} if threads and IS_NVIDIAS and not SIMULATED else {}
     compiled = function if cuda is None else cuda.jit(function, **bounds)
-    LIMITS[compiled] = Limits(registers, double, threads)
+    LIMITS[compiled] = limits
     return compiled
 
 
@@ -157,6 +180,35 @@ if not SIMULATED:
 def empty(shape, dtype):
     """Return an array on the GPU, its contents undefined."""
     return cuda.device_array(shape, dtype)
+
+
+_constants, _scratch = {}, {}
+
+
+def constant(make, *numbers):
+    """Return ``make(*numbers)``, an array of the host, on the GPU: copied there the first time."""
+    key = (make, *numbers)
+    if key not in _constants:
+        _constants[key] = to_device(make(*numbers))
+    return _constants[key]
+
+
+def scratch(purpose, size, dtype):
+    """Return an array on the GPU with room for at least ``size`` numbers, its contents undefined.
+
+    It is the same one whenever the purpose is: launches run one after the other, so the next may
+    write where the one before has read.
+    """
+    key = purpose, np.dtype(dtype)
+    if key not in _scratch or _scratch[key].size < size:
+        _scratch[key] = empty(size, dtype)
+    return _scratch[key]
+
+
+@functools.cache
+def capability():
+    """Return the GPU's compute capability, as ``(9, 0)``; the newest in the simulator."""
+    return (99, 0) if SIMULATED else tuple(cuda.get_current_device().compute_capability)
 
 
 def to_device(host):
