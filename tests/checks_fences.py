@@ -74,9 +74,7 @@ def fence_arguments(at_end):
 
         def allocate(size):
             fences.append(Fenced(size, at_end))
-            return np.frombuffer(
-                (ctypes.c_uint8 * size).from_address(fences[-1].begin), np.uint8
-            )
+            return np.frombuffer((ctypes.c_uint8 * size).from_address(fences[-1].begin), np.uint8)
 
         given, bring_back = checks_memory.move(args, allocate)
         Dispatcher.__call__(kernel, *given)

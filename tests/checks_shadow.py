@@ -66,7 +66,7 @@ class Recorder:
         shape = (int(shape),) if np.ndim(shape) == 0 else tuple(shape)
         room = self.allocate(int(np.prod(shape, dtype=np.int64)) * dtype.itemsize)
         array = room.view(dtype).reshape(shape)
-        array[...] = (np.nan if dtype.kind == "f" else -77) if value is None else value
+        array[...] = {"f": np.nan, "i": -77}.get(dtype.kind, 77) if value is None else value
         return array.view(Watched)
 
     # ---- loops ----------------------------------------------------------------------------------
@@ -104,7 +104,8 @@ class Recorder:
         if others.any():
             self.race(wrote[others][0], "reads what was written by")
         before = self.read_by[places]
-        self.read_by[places] = np.where((before >= self.first) & (before != self.now), MANY, self.now)
+        others = (before >= self.first) & (before != self.now)
+        self.read_by[places] = np.where(others, MANY, self.now)
 
     def write(self, places):
         """Note that words are written."""
@@ -193,6 +194,13 @@ class Watched(np.ndarray):
             raise AssertionError(f"{RECORDER.where}: a copy by index, which isn't noted")
         return found
 
+    def __iter__(self):
+        return (self[i] for i in range(len(self)))
+
+    def copy(self, order="C"):
+        """Return a copy, which isn't watched: it belongs to the iteration."""
+        return _read(self).copy(order)
+
     def __setitem__(self, key, value):
         if isinstance(value, Watched):
             value = _read(value)
@@ -209,9 +217,7 @@ class Watched(np.ndarray):
             for each in out:
                 if isinstance(each, Watched):
                     RECORDER.write(each.places())
-            rest["out"] = tuple(
-                each.plain() if isinstance(each, Watched) else each for each in out
-            )
+            rest["out"] = tuple(each.plain() if isinstance(each, Watched) else each for each in out)
         found = getattr(ufunc, method)(*map(_read, inputs), **rest)
         return found if out is None else out[0]
 
