@@ -12,6 +12,7 @@ Python threads instead, slowly but on any machine.
 
 import functools
 import warnings
+from typing import NamedTuple
 
 import numpy as np
 from numba import config
@@ -25,6 +26,7 @@ except ImportError:  # a Numba without numba.cuda, and no numba-cuda: availabili
     cuda = None
 
 __all__ = [
+    "SIMULATED",
     "availability",
     "cuda",
     "device",
@@ -32,12 +34,15 @@ __all__ = [
     "is_device_array",
     "kernel",
     "launch",
+    "launch_blocks",
     "to_device",
     "to_host",
 ]
 
 SIMULATED = bool(config.ENABLE_CUDASIM)
 THREADS_PER_BLOCK = 64 if SIMULATED else 128
+# numba-cuda, or the simulator: what is beyond plain loops asks for things that the other lacks
+IS_NVIDIAS = SIMULATED or getattr(cuda, "implementation", None) == "NVIDIA"
 
 NO_PACKAGE = (
     "CUDA's compiler is not installed: pip install 'numcnn[cuda13]' "
@@ -71,9 +76,29 @@ def availability():
     return f"CUDA does not start: {' '.join(error.split())} Or use device='cpu'."
 
 
-def kernel(function):
+class Limits(NamedTuple):
+    """What the machine code of a kernel may use; ``tests/test_cuda_offline.py`` holds it to that.
+
+    A multiprocessor has 65,536 registers for at most 2,048 threads: from 33 on fewer threads fit,
+    and there are fewer to hide one another's waits for memory.
+    """
+
+    registers: int  # for each thread
+    double: bool  # float64 arithmetic in the float32 build, on purpose
+    threads: int | None  # in a block, where the kernel is written for one number of them
+
+
+LIMITS = {}  # for each kernel; a new one joins by being decorated
+
+
+def kernel(function=None, *, registers=64, double=False, threads=None):
     """Compile a function that every thread of a launch runs; exact arithmetic, no fastmath."""
-    return function if cuda is None else cuda.jit(function)
+    if function is None:
+        return functools.partial(kernel, registers=registers, double=double, threads=threads)
+    bounds = {"launch_bounds": threads} if threads and IS_NVIDIAS and not SIMULATED else {}
+    compiled = function if cuda is None else cuda.jit(function, **bounds)
+    LIMITS[compiled] = Limits(registers, double, threads)
+    return compiled
 
 
 def device(function):
@@ -85,20 +110,33 @@ def launch(kernel, size, *args):
     """Run a kernel with (at least) one thread for each of ``size`` outputs.
 
     Threads come in whole blocks, so a kernel begins by asking whether its ``cuda.grid(1)`` is
-    below ``size``. An array of the host among the arguments is an error: Numba would copy it
-    to the GPU and back without a word, at every launch.
+    below ``size``.
     """
+    launch_blocks(kernel, -(-size // THREADS_PER_BLOCK), THREADS_PER_BLOCK, *args)
+
+
+def launch_blocks(kernel, blocks, threads, *args):
+    """Run a kernel in ``blocks`` blocks, a number or up to three, of ``threads`` threads each.
+
+    An array of the host among the arguments is an error: Numba would copy it to the GPU and back
+    without a word, at every launch.
+    """
+    _refuse_host_arrays(kernel, args)
+    blocks = (blocks,) if isinstance(blocks, int) else blocks
+    if min(blocks) > 0:
+        _configured(kernel, blocks, threads)(*args)
+
+
+def _refuse_host_arrays(kernel, args):
     for position, argument in enumerate(args):
         if isinstance(argument, np.ndarray):
             raise TypeError(
                 f"argument {position} of {kernel.__name__} in {kernel.__module__} is a NumPy "
                 f"array of shape {argument.shape}, on the host: move it with to_device() first"
             )
-    if size > 0:
-        _configured(kernel, -(-size // THREADS_PER_BLOCK))(*args)
 
 
-def _configured(kernel, blocks):
+def _configured(kernel, blocks, threads):
     """Return the kernel with its grid chosen, ready to be called.
 
     Numba warns of grids that leave most of a large GPU idle. Small layers have them and there
@@ -106,7 +144,7 @@ def _configured(kernel, blocks):
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Grid size .* low occupancy")
-        return kernel[blocks, THREADS_PER_BLOCK]
+        return kernel[blocks, threads]
 
 
 # A network launches the same few hundred pairs (kernel, blocks) at every step. Numba keeps 128

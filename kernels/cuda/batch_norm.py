@@ -43,7 +43,7 @@ def batch_norm_backward_bias(dy, dbias):
     launch(_backward_bias, dbias.size, dy, dbias)
 
 
-@kernel
+@kernel(double=True)
 def _statistics(x, mean, var):
     c = cuda.grid(1)
     if c < mean.size:
@@ -61,7 +61,7 @@ def _statistics(x, mean, var):
         var[c] = total / count
 
 
-@kernel
+@kernel(double=True)
 def _normalise(x, weight, bias, eps, mean, var, y):
     i = cuda.grid(1)
     if i < y.size:
@@ -70,7 +70,7 @@ def _normalise(x, weight, bias, eps, mean, var, y):
         y[n, c, s] = weight[c] * xhat + bias[c]
 
 
-@kernel
+@kernel(double=True)
 def _update(mean, var, count, momentum, running_mean, running_var):
     c = cuda.grid(1)
     if c < mean.size:
@@ -79,7 +79,7 @@ def _update(mean, var, count, momentum, running_mean, running_var):
         running_var[c] = (1 - momentum) * running_var[c] + momentum * unbiased
 
 
-@kernel
+@kernel(double=True)
 def _backward_input(dy, x, weight, mean, var, eps, dweight, dbias, dx):
     i = cuda.grid(1)
     if i < dx.size:
@@ -91,7 +91,7 @@ def _backward_input(dy, x, weight, mean, var, eps, dweight, dbias, dx):
         dx[n, c, s] = weight[c] * inverse * inner
 
 
-@kernel
+@kernel(double=True)
 def _backward_weight(dy, x, mean, var, eps, dweight):
     c = cuda.grid(1)
     if c < dweight.size:
@@ -103,7 +103,7 @@ def _backward_weight(dy, x, mean, var, eps, dweight):
         dweight[c] = total
 
 
-@kernel
+@kernel(double=True)
 def _backward_bias(dy, dbias):
     c = cuda.grid(1)
     if c < dbias.size:

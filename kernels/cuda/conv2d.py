@@ -115,7 +115,7 @@ def _forward(
         y[n, co, oh, ow] = total
 
 
-@kernel
+@kernel(registers=104)
 def _backward_input(
     dy, weight, stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups, dx
 ):
