@@ -15,7 +15,7 @@ from unittest import mock
 import numba
 import numpy as np
 
-from numcnn.kernels.cuda import _cuda
+from numcnn.kernels.cuda import _cuda, _figures, _memory
 
 
 class Note(NamedTuple):
@@ -61,6 +61,8 @@ def noting():
 
     arrays = types.SimpleNamespace(device_array=np.empty)
     with (
+        mock.patch.object(_memory.POOL, "empty", np.empty),
+        mock.patch.object(_figures, "Reading"),
         mock.patch.object(_cuda, "_configured", configured),
         mock.patch.object(_cuda, "_refuse_host_arrays", lambda kernel, args: None),
         mock.patch.object(_cuda, "cuda", arrays),

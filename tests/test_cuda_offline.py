@@ -16,7 +16,7 @@ from checks_kernels import run
 from test_kernels_threads import THREADED
 
 from numcnn.kernels import cuda as kernels
-from numcnn.kernels.cuda import _cuda
+from numcnn.kernels.cuda import _cuda, _figures
 
 CAPABILITIES = ((7, 5), (8, 0), (9, 0), (12, 0))
 DTYPES = {"f32": np.float32, "f64": np.float64}
@@ -28,6 +28,8 @@ def all_notes(dtype):
         for name, (function, arguments) in THREADED.items():
             if not name.endswith(", last"):  # an order of the CPU floor alone
                 run(kernels, function, arguments, dtype)
+        losses, labels = np.ones((4, 2), dtype), np.zeros((4, 2), np.int64)
+        _figures.read_figures(losses, np.ones((4, 3, 2), dtype), labels)
     return notes
 
 
