@@ -21,8 +21,8 @@ from rich.console import Console
 
 from . import __version__, cli_gallery, cli_warmup, recipe, runs
 from .bench.cli import app as bench
-from .cli_audit import audit_command
 from .checkpoint import weights_hash
+from .cli_audit import audit_command
 from .cli_errors import Commands
 from .cli_lectures import lectures_command
 from .cli_options import (

@@ -22,7 +22,7 @@ import numpy as np
 from .callbacks import Callback, as_callbacks, running
 from .clipping import clip_grad_norm
 from .data.loader import DataLoader
-from .evaluation import Tally, evaluate, mode
+from .evaluation import Tally, evaluate, mode, sent_ahead
 from .history import History
 from .layers import Chain, Layer, LogSoftmax, Sigmoid, Softmax
 from .layers.parameter import refuse_masked
@@ -172,14 +172,15 @@ def _epoch(training: Training, keeper: Keeper | None) -> dict[str, Any]:
     losses = training.watchers.history.batch_losses
     figures: dict[str, Any] = {}
     sofar.started = time.perf_counter()
-    for xb, yb in training.loader.rest_of_epoch(training.batch):
-        value = sofar.tally.add(xb, yb)
+    for xb, yb in sent_ahead(model, training.loader.rest_of_epoch(training.batch)):
+        sofar.tally.begin(xb, yb)
         training.batch += 1
-        if not math.isfinite(value) and all(map(math.isfinite, losses)):
-            _warn_of(value, training)
         model.backward(loss.backward())
         lr = movers.optimizer.lr  # of this step; the scheduler sets that of the next
         sofar.penalties += _move(model, movers) * len(xb)
+        value = sofar.tally.finish()  # on the GPU the whole step is on its way by now
+        if not math.isfinite(value) and all(map(math.isfinite, losses)):
+            _warn_of(value, training)
         losses.append(value)
         sofar.seen += len(xb)
         figures = {"epoch": training.epoch + 1, "loss": sofar.tally.loss}

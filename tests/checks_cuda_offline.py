@@ -16,7 +16,7 @@ from unittest import mock
 import numba
 import numpy as np
 
-from numcnn.kernels.cuda import _cuda
+from numcnn.kernels.cuda import _cuda, _figures, _memory
 
 
 class Note(NamedTuple):
@@ -65,6 +65,8 @@ def noting(capabilities):
 
     arrays = {"device_array": np.empty, "to_device": np.asarray}
     with (
+        mock.patch.object(_memory.POOL, "empty", np.empty),
+        mock.patch.object(_figures, "Reading"),
         mock.patch.object(_cuda, "_configured", configured),
         mock.patch.object(_cuda, "_refuse_host_arrays"),
         mock.patch.object(_cuda, "cuda", types.SimpleNamespace(**vars(_cuda.cuda) | arrays)),

@@ -19,6 +19,7 @@ from test_kernels_threads import THREADED
 from numcnn.kernels import cuda as kernels
 from numcnn.kernels.cuda import (
     _cuda,
+    _figures,
     _precision,
     _tiles,
     conv2d_implicit_gemm,
@@ -35,6 +36,8 @@ def simple_notes(dtype):
         for name, (function, arguments) in THREADED.items():
             if not name.endswith(", last"):  # an order of the CPU floor alone
                 run(kernels, function, arguments, dtype)
+        losses, labels = np.ones((4, 2), dtype), np.zeros((4, 2), np.int64)
+        _figures.read_figures(losses, np.ones((4, 3, 2), dtype), labels)
     return notes
 
 

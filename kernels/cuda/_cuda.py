@@ -47,6 +47,7 @@ __all__ = [
     "launch_blocks",
     "running_block",
     "scratch",
+    "stream",
     "to_device",
     "to_host",
 ]
@@ -167,7 +168,7 @@ def _configured(kernel, blocks, threads):
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Grid size .* low occupancy")
-        return kernel[blocks, threads]
+        return kernel[blocks, threads, stream()]
 
 
 # A network launches the same few hundred pairs (kernel, blocks) at every step. Numba keeps 128
@@ -175,6 +176,15 @@ def _configured(kernel, blocks, threads):
 # ``kernel[...]`` returns the kernel itself, whose grid is whatever was asked for last.
 if not SIMULATED:
     _configured = functools.lru_cache(maxsize=4096)(_configured)
+
+
+@functools.cache
+def stream():
+    """Return the stream that every kernel runs on, one after the other.
+
+    Copies that don't name it wait for it, and it for them; only another stream runs beside it.
+    """
+    return cuda.stream()
 
 
 def empty(shape, dtype):

@@ -10,7 +10,8 @@ import math
 
 import numpy as np
 
-from ._cuda import cuda, empty, kernel, launch
+from ._cuda import cuda, kernel, launch
+from ._memory import empty
 
 MOST_SUMS = 1024
 

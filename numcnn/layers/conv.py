@@ -332,7 +332,7 @@ class Conv2d(SlidingWindow):
         return y
 
     def _zeros(self, dtype: Any) -> Any:
-        return self.device.to_device(np.zeros(self.out_channels, dtype))
+        return self.device.constant(0.0, (self.out_channels,), dtype)
 
     def _backward(self, dy: Any) -> Any:
         module = self._algorithm()

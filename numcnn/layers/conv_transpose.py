@@ -6,8 +6,6 @@ import math
 from fractions import Fraction
 from typing import Any
 
-import numpy as np
-
 from ..init import Uniform
 from ..shapes import ShapeError, as_count, as_pair, conv_transpose_output_size
 from .base import Layer, Parameter, Shape, Window
@@ -214,6 +212,6 @@ class ConvTranspose2d(Layer):
         if not self.input_gradient:
             return None
         dx = self.device.empty(tuple(x.shape), dy.dtype)
-        zeros = self.device.to_device(np.zeros(self.in_channels, dy.dtype))
+        zeros = self.device.constant(0.0, (self.in_channels,), dy.dtype)
         self.kernels.conv2d_forward(dy, self.weight.data, zeros, *geometry, dx)
         return dx

@@ -237,11 +237,14 @@ class AlphaDropout(Dropout):
         kept = (1 - self.p) * (1 + self.p * self.LOW**2)
         a = 1 / math.sqrt(kept) if kept else 0.0
         mask = self._decide(rows[0], a, x.dtype)
-        dropped = self.device.to_host(mask) == 0
-        shift = np.where(dropped, a * self.LOW, 0.0) - a * self.p * self.LOW
         y = self._multiply(x, rows, mask)
+        # the mask is 0 or a; so is a low (1 - p) - low mask what is added to either
+        shift = self.device.empty(rows[:1], x.dtype)
+        self.kernels.scale_forward(mask, -self.LOW, shift)
+        most = self.device.constant(a * self.LOW * (1 - self.p), rows[:1], x.dtype)
+        self.kernels.add_forward(shift, most, shift)
         flat = y.reshape(-1)
-        self.kernels.add_forward(flat, self.device.to_device(shift.astype(x.dtype)), flat)
+        self.kernels.add_forward(flat, shift, flat)
         return y
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
 from ..init import Uniform
 from ..shapes import ShapeError, as_axis, as_count
 from .base import Layer, Parameter, Shape
@@ -91,7 +89,7 @@ class Linear(Layer):
         rows = x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), self.in_features)
         y = self.device.empty((rows.shape[0], self.out_features), x.dtype)
         if self.bias is None:
-            bias = self.device.to_device(np.zeros(self.out_features, x.dtype))
+            bias = self.device.constant(0.0, (self.out_features,), x.dtype)
         else:
             bias = self.bias.data
         self.kernels.linear_forward(rows, self.weight.data, bias, y)
