@@ -10,7 +10,8 @@ from numcnn.kernels import cpu
 from numcnn.layer_bounds import Passes, both_passes, means, sums
 
 # made of other layers, or of a layer's own weights: what they compute, those do
-COMPOSED = {"Chain", "Layer", "Parameter", "no_grad", "weight_norm", "remove_weight_norm"}
+PARTS = {"Chain", "Layer", "Parameter", "weight_norm", "remove_weight_norm"}
+COMPOSED = PARTS | {"is_grad_enabled", "no_grad"}
 
 
 def ids(case):
