@@ -10,6 +10,9 @@ filled with NaN, so that numbers which nobody wrote would show in the result.
 ``python checks_fences.py end all`` (or ``begin``; or ``short``, or the name of a case) prints the
 name of each case before it runs, and at last how many arrays stood between fences, and how many of
 them the kernels had made. The names of the functions in `PLANTED` run kernels with faults.
+
+With ``NUMBA_BOUNDSCHECK=1`` it is the serial build of each kernel that runs, in which Numba checks
+every index as well.
 """
 
 import ctypes
@@ -136,6 +139,11 @@ def reads_before(x, y):
         y[i] = _simd.pointer(x, -1)[i]
 
 
+def indexes_behind(x, y):
+    for i in prange(x.size):
+        y[i] = x[i + 1]
+
+
 def writes_far_behind(x, y):
     for i in prange(x.size):
         y[i] = x[i]
@@ -171,6 +179,7 @@ PLANTED = (
     writes_behind,
     reads_behind,
     reads_before,
+    indexes_behind,
     writes_far_behind,
     writes_behind_scratch,
     trusts_new_memory,
@@ -204,7 +213,7 @@ def main(at_end, which):
     """Run cases; compare what they write with what they write without fences."""
     faulthandler.enable()
     kept = fence_scratch(at_end)
-    _jit.SMALL = 0
+    _jit.SMALL = 2**62 if config.BOUNDSCHECK else 0
     planted = [each.__name__ for each in PLANTED]
     for name, call in cases(which):
         print(name, flush=True)

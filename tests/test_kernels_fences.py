@@ -35,24 +35,31 @@ def fenced(side, which, timeout=300, **environment):
     return done.returncode, last, done.stderr[-2000:]
 
 
-def check_shipped(side, which, cases, timeout):
-    status, last, errors = fenced(side, which, timeout)
+def check_shipped(side, which, cases, timeout, **environment):
+    status, last, errors = fenced(side, which, timeout, **environment)
     assert status == 0, f"stopped at: {last}\n{errors}"
     arrays, made_inside = map(int, last.split())
     assert arrays > 3 * cases and made_inside > cases
-    print(f"{side}: {arrays} arrays between fences, {made_inside} of them made by kernels")
+    print(
+        f"{side} {environment}: {arrays} arrays between fences, {made_inside} of them made by kernels"
+    )
+
+
+CHECKED = {"NUMBA_BOUNDSCHECK": "1"}
 
 
 @pytest.mark.timeout(900)
 def test_no_shipped_kernel_goes_too_far():
-    check_shipped("end", "short", 150, 800)
+    # the serial builds, whose every index is checked, and for pointers the fences
+    check_shipped("end", "short", 150, 800, **CHECKED)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(3600)
+@pytest.mark.parametrize("build", ["parallel", "serial"])
 @pytest.mark.parametrize("side", ["end", "begin"])
-def test_no_shipped_kernel_goes_too_far_on_any_shape(side):
-    check_shipped(side, "all", 500, 3500)
+def test_no_shipped_kernel_goes_too_far_on_any_shape(side, build):
+    check_shipped(side, "all", 400, 3500, **(CHECKED if build == "serial" else {}))
 
 
 @pytest.mark.parametrize(
@@ -69,6 +76,11 @@ def test_a_kernel_that_goes_too_far_is_stopped_by_the_processor(side, planted):
     status, last, errors = fenced(side, planted)
     assert status == -signal.SIGSEGV, errors
     assert last == planted
+
+
+def test_an_index_too_far_is_an_error_in_a_serial_build():
+    status, _, errors = fenced("begin", "indexes_behind", **CHECKED)
+    assert status == 1 and "IndexError" in errors
 
 
 def test_what_is_written_into_the_rest_of_a_page_is_found():
