@@ -9,13 +9,13 @@ import itertools
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from checks_kernels import lay, normal, run
+from checks_kernels import Out, lay, normal, run
 from test_kernels_cpu import GEOMETRIES, Geometry
 from test_kernels_fft import LARGER
 from test_kernels_gemm import SIZES, product
 from test_kernels_threads import THREADED
 
-from numcnn.kernels import cpu
+from numcnn.kernels import cpu, reference
 from numcnn.kernels.cpu import (
     _peak,
     conv2d_direct,
@@ -49,11 +49,12 @@ SHORT = {"all-different", "three-by-three", "small", "row-too-many"}
 
 
 def _smallest(cases):
-    """Return the smallest case of each function."""
+    """Return the smallest case of each function, and of those that choose among kernels, all."""
     chosen = {}
     for name, (function, arguments) in cases.items():
         size = sum(each.size for each in arguments if isinstance(each, np.ndarray))
-        chosen[function] = min(chosen.get(function, (size, name)), (size, name))
+        key = name if function.startswith("max_pool2d") else function
+        chosen[key] = min(chosen.get(key, (size, name)), (size, name))
     return {name: cases[name] for _, name in chosen.values()}
 
 
@@ -68,6 +69,7 @@ def every_case(short: bool = False) -> Iterator[tuple[str, Call]]:
         if function.startswith(EITHER_ORDER) and "last" not in name:
             laid = lay(arguments, "last")
             yield f"{name}, channels last", functools.partial(run, cpu, function, laid, np.float32)
+    yield from _windows_apart()
     for (algorithm, module), (shape, geometry) in itertools.product(
         ALGORITHMS.items(), (GEOMETRIES | THREE | LARGER).items()
     ):
@@ -94,6 +96,20 @@ def every_case(short: bool = False) -> Iterator[tuple[str, Call]]:
 
 
 FUSED = ("convolve", "input_gradient", "weight_gradient")
+
+
+def _windows_apart():
+    """Yield max pooling whose windows share no pixel, and leave some out."""
+    x, dy = normal(6, 3, 5, 7, 9), normal(7, 3, 5, 3, 2)
+    numbers = (2, 3, 2, 4, 0, 1, 1, 1)
+    forward = (x, *numbers, Out(dy.shape), Out(dy.shape, np.int32))
+    _, argmax = run(reference, "max_pool2d_forward", forward, np.float32)
+    for function, given in (
+        ("max_pool2d_forward", forward),
+        ("max_pool2d_backward_input", (dy, argmax, *numbers, Out(x.shape))),
+    ):
+        call = functools.partial(run, cpu, function, given, np.float32)
+        yield f"{function}, windows apart", call
 
 
 def _serves(module, geometry):

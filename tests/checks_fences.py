@@ -7,12 +7,17 @@ such a page ends. A kernel that goes one number too far ends the process. What i
 array's own pages is filled with a pattern, which must still be there afterwards; new memory is
 filled with NaN, so that numbers which nobody wrote would show in the result.
 
-``python checks_fences.py end`` (or ``begin``) prints the name of each case before it runs, and at
-last how many arrays were fenced.
+``python checks_fences.py end all`` (or ``begin``; or ``short``, or the name of a case) prints the
+name of each case before it runs, and at last how many arrays stood between fences, and how many of
+them the kernels had made. The names of the functions in `PLANTED` run kernels with faults.
+
+With ``NUMBA_BOUNDSCHECK=1`` it is the serial build of each kernel that runs, in which Numba checks
+every index as well.
 """
 
 import ctypes
 import faulthandler
+import functools
 import mmap
 import sys
 
@@ -23,6 +28,9 @@ from numba.core import config
 from numba.core.dispatcher import Dispatcher
 from numba.core.registry import cpu_target
 from numba.core.runtime import _nrt_python, rtsys
+
+from numcnn.kernels.cpu import _compiler, _jit, _simd
+from numcnn.kernels.cpu._jit import prange
 
 PAGE = mmap.PAGESIZE
 FENCE = 64 * PAGE  # bytes on either side
@@ -67,7 +75,6 @@ class Fenced:
 
 def fence_arguments(at_end):
     """Let every call of a kernel work on copies of its arrays that stand between fences."""
-    from numcnn.kernels.cpu import _compiler
 
     def call(kernel, *args):
         fences = []
@@ -115,20 +122,102 @@ def fence_scratch(at_end):
     return called
 
 
-def main(at_end, only):
-    """Run all cases; compare what they write with what they write without fences."""
-    faulthandler.enable()
-    kept = fence_scratch(at_end)
+def writes_behind(x, y):
+    for i in prange(x.size):
+        y[i] = x[i]
+    y[x.size - 1] = x[0]
+    _simd.store_some(_simd.load_some(x, 0, 1), y, x.size, 1)
+
+
+def reads_behind(x, y):
+    for i in prange(x.size):
+        y[i] = _simd.pointer(x, 1)[i]
+
+
+def reads_before(x, y):
+    for i in prange(x.size):
+        y[i] = _simd.pointer(x, -1)[i]
+
+
+def indexes_behind(x, y):
+    for i in prange(x.size):
+        y[i] = x[i + 1]
+
+
+def writes_far_behind(x, y):
+    for i in prange(x.size):
+        y[i] = x[i]
+        _simd.store_some(_simd.load_some(x, i, 1), y, 10_000 + i, 1)
+
+
+def writes_behind_scratch(x, y):
+    for i in prange(x.size):
+        room = np.zeros(8, np.float32)
+        _simd.store_some(_simd.load_some(x, i, 1), room, 8, 1)
+        y[i] = room[0]
+
+
+def trusts_new_memory(x, y):
+    for i in prange(x.size):
+        room = np.empty(8, np.float32)
+        y[i] = x[i] + room[0]
+
+
+def leaves_one_out(x, y):
+    for i in prange(x.size - 1):
+        y[i] = x[i]
+
+
+def right(x, y):
+    for i in prange(x.size):
+        room = np.zeros(8, np.float32)
+        room[7] = x[i]
+        y[i] = room[7]
+
+
+PLANTED = (
+    writes_behind,
+    reads_behind,
+    reads_before,
+    indexes_behind,
+    writes_far_behind,
+    writes_behind_scratch,
+    trusts_new_memory,
+    leaves_one_out,
+    right,
+)
+
+
+def _run_planted(kernel):
+    y = np.full(37, np.nan, np.float32)
+    kernel(np.ones(37, np.float32), y)
+    assert (y == 1).all(), "a wrong number"
+    return [y]
+
+
+def cases(which):
+    """Yield names and calls."""
+    planted = {each.__name__: each for each in PLANTED}
+    if which in planted:
+        kernel = _jit.kernel(planted[which])
+        yield which, functools.partial(_run_planted, kernel)
+        return
     import checks_every_kernel
 
-    from numcnn.kernels.cpu import _compiler, _jit
+    for name, call in checks_every_kernel.every_case(which == "short"):
+        if which in ("all", "short", name):
+            yield name, call
 
-    _jit.SMALL = 0
-    for name, call in checks_every_kernel.every_case():
-        if only not in name:
-            continue
+
+def main(at_end, which):
+    """Run cases; compare what they write with what they write without fences."""
+    faulthandler.enable()
+    kept = fence_scratch(at_end)
+    _jit.SMALL = 2**62 if config.BOUNDSCHECK else 0
+    planted = [each.__name__ for each in PLANTED]
+    for name, call in cases(which):
         print(name, flush=True)
-        expected = call()
+        expected = call() if which not in planted else [np.ones(37, np.float32)]
         fence_arguments(at_end)
         found = call()
         del _compiler.Kernel.__call__
@@ -141,4 +230,4 @@ def main(at_end, only):
 
 if __name__ == "__main__":
     assert not config.DISABLE_JIT
-    main(sys.argv[1] == "end", sys.argv[2] if len(sys.argv) > 2 else "")
+    main(sys.argv[1] == "end", sys.argv[2])

@@ -14,6 +14,7 @@ import importlib
 import importlib.util
 import sys
 import types
+from pathlib import Path
 
 import checks_memory
 import numpy as np
@@ -303,3 +304,5 @@ def install():
     config.DISABLE_JIT = 0
     numba.get_num_threads = lambda: 4  # products of matrices are cut into so many parts
     own.loader.exec_module(package)
+    for path in sorted(Path(folder, "cpu").glob("*.py")):  # what is asked for by name alone, too
+        importlib.import_module(f"{CPU}.{path.stem}")

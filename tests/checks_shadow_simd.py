@@ -5,7 +5,7 @@ it points into, so that nothing beside it can be read or written.
 """
 
 import numpy as np
-from checks_shadow import RECORDER
+from checks_shadow import RECORDER, Watched
 
 
 class Pointer:
@@ -18,10 +18,11 @@ class Pointer:
             self.plain, self.first, self.words = array.plain, array.first, array.words
             self.at = array.at + int(at)
             return
-        plain = array.plain()
+        watched = isinstance(array, Watched)  # else it is a table that stays as it is
+        plain = array.plain() if watched else array
         assert plain.flags.c_contiguous, "a pointer into an array with gaps"
-        self.plain, self.first, self.words = plain.reshape(-1), array._first, array.itemsize // 4
-        self.at = int(at)
+        self.plain, self.at = plain.reshape(-1), int(at)
+        self.first, self.words = (array._first, array.itemsize // 4) if watched else (0, 0)
 
     def _begin(self, at, count=1):
         """Return the place of the number at `at`, if there are `count` of them."""
@@ -44,6 +45,7 @@ class Pointer:
 
     def __setitem__(self, index, value):
         begin = self._begin(index)
+        assert self.words, "a table was written to"
         for word in range(self.words):
             RECORDER.write_one(self.first + begin * self.words + word)
         self.plain[begin] = value
@@ -57,6 +59,7 @@ class Pointer:
     def put(self, at, values):
         """Write numbers from `at` on."""
         begin = self._begin(at, len(values))
+        assert self.words, "a table was written to"
         RECORDER.write(self._words(begin, len(values)))
         self.plain[begin : begin + len(values)] = values
 
@@ -65,7 +68,8 @@ class Pointer:
         places = self.at + np.asarray(numbers)
         self._begin(places.min() - self.at)
         self._begin(places.max() - self.at)
-        RECORDER.read(self.first + places)  # float32: a number is a word
+        assert self.words == 1, "not an array of float32"
+        RECORDER.read(self.first + places)
         return self.plain[places]
 
 

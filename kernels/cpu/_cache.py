@@ -144,7 +144,12 @@ class KernelCache(NullCache):
 
 
 def attach(dispatcher, options):
-    """Give a dispatcher the cache; return it unchanged where caching or compiling is off."""
-    if enabled() and not config.DISABLE_JIT and sources_hash():
+    """Give a dispatcher the cache; return it unchanged where caching or compiling is off.
+
+    So it is, too, for a function from elsewhere, whose file has no part in the entry's name.
+    """
+    if config.DISABLE_JIT or not enabled() or not sources_hash():
+        return dispatcher
+    if dispatcher.py_func.__module__.startswith(f"{__package__}."):
         dispatcher._cache = KernelCache(dispatcher.py_func, options)
     return dispatcher

@@ -112,11 +112,15 @@ def _add_back(row, sizes, tap, place, count, picture):
         ow = 0
 
 
-def _packed_rows(matrix):
-    """Return matrices (groups, rows, terms) as (groups, pieces of terms, rows, STEP)."""
+def _packed_rows(matrix, more=0):
+    """Return matrices (groups, rows, terms) as (groups, pieces of terms, rows, STEP).
+
+    Rows are filled up to whole tiles; with `more`, so many follow: a tile that begins anywhere
+    reads up to LOW - 1 rows behind the last one.
+    """
     groups, rows, terms = matrix.shape
     depth = depth_of(terms)
-    shape = groups, -(-terms // depth), _simd.round_up(rows, LOW), STEP
+    shape = groups, -(-terms // depth), _simd.round_up(rows, LOW) + more, STEP
     packed = empty(shape, np.float32)
     packed[:, :, rows:] = 0
     for piece in range(shape[1]):
@@ -222,7 +226,7 @@ def conv2d_backward_input(
     rows = as_planes(dy).reshape(*dy.shape[:2], dy.shape[2] * dy.shape[3])
     planes = room.reshape(*dx.shape[:2], dx.shape[2] * dx.shape[3])
     _backward_input(
-        rows, _packed_rows(turned), taps, bounds, sizes, depth_of(filters), filters, planes
+        rows, _packed_rows(turned, LOW), taps, bounds, sizes, depth_of(filters), filters, planes
     )
     put_planes(room, dx)
 
