@@ -187,6 +187,21 @@ class CudaDevice(Device):
         self._memory = importlib.import_module(f"{kernels.__name__}._memory")
         self._figures = importlib.import_module(f"{kernels.__name__}._figures")
         self._constants: dict[tuple, Any] = {}
+        self._precision = importlib.import_module(f"{kernels.__name__}._precision")
+
+    @property
+    def allow_tf32(self) -> bool:
+        """Whether tensor cores may round the factors of float32 products; by default, no.
+
+        Convolutions and linear layers then multiply numbers of 10 binary digits instead of 23,
+        with errors near 1e-3, on every model of this device. PyTorch's
+        ``torch.backends.cudnn.allow_tf32``.
+        """
+        return bool(self._precision.tf32_allowed())
+
+    @allow_tf32.setter
+    def allow_tf32(self, allowed: bool) -> None:
+        self._precision.allow_tf32(allowed)
 
     def owns(self, array: Any) -> bool:
         """Return whether `array` lives on the GPU."""

@@ -102,21 +102,6 @@ def test_every_kernel_is_launched_by_some_case():
     assert set(_cuda.LIMITS) == {note.kernel for _, note in NOTES.values()}
 
 
-def test_one_module_imports_cuda():
-    importers = set()
-    for path in Path(kernels.__file__).parent.glob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Import):
-                names = [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom) and not node.level:
-                names = [f"{node.module}.{alias.name}" for alias in node.names]
-            else:
-                continue
-            if any(name.startswith(("numba.cuda", "cuda")) for name in names):
-                importers.add(path.name)
-    assert importers == {"_cuda.py"}
-
-
 @pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
 @pytest.mark.parametrize(("case", "capability"), BUILDS if why_not() is None else [("none", 0)])
 def test_machine_code_keeps_to_the_limits_of_its_kernel(case, capability):

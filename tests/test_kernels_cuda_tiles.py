@@ -13,6 +13,7 @@ import pytest
 from checks_cuda import Out, check, integers, random, run_cuda, run_reference
 from test_kernels_cuda import CONVOLUTIONS, out_size
 
+from numcnn.device import get_device
 from numcnn.kernels.cuda import _cuda, _precision, _slices, _tiles, linear_tiled
 from numcnn.kernels.cuda import conv2d_implicit_gemm as gemm
 
@@ -136,6 +137,14 @@ def test_tensor_cores_round_as_far_as_they_may(tf32):
 
 
 def test_tensor_cores_are_off_unless_allowed():
+    device = get_device("cuda")
+    assert not device.allow_tf32
+    assert not _precision.tensor_cores()
+    device.allow_tf32 = True
+    try:
+        assert _precision.tensor_cores()
+    finally:
+        device.allow_tf32 = False
     assert not _precision.tensor_cores()
 
 

@@ -65,7 +65,7 @@ def _normalise(x, weight, bias, eps, mean, var, y):
         y[n, c, s] = weight[c] * xhat + bias[c]
 
 
-@kernel(double=True)
+@kernel(registers=80, double=True)
 def _backward_input(dy, x, weight, mean, var, eps, dx):
     i = cuda.grid(1)
     if i < mean.size:

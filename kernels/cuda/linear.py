@@ -7,7 +7,6 @@
 """
 
 from . import _tiles, linear_loops, linear_tiled
-from .linear_loops import linear_backward_bias
 
 __all__ = [
     "choose",
@@ -36,3 +35,8 @@ def linear_backward_input(dy, weight, dx):
 def linear_backward_weight(dy, x, dweight):
     """Write dweight, the gradient of the weights."""
     choose(dy.dtype).linear_backward_weight(dy, x, dweight)
+
+
+def linear_backward_bias(dy, dbias):
+    """Write dbias, the gradient of the bias."""
+    linear_loops.linear_backward_bias(dy, dbias)
