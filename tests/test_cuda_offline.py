@@ -16,7 +16,7 @@ from checks_kernels import run
 from test_kernels_threads import THREADED
 
 from numcnn.kernels import cuda as kernels
-from numcnn.kernels.cuda import _cuda, _figures
+from numcnn.kernels.cuda import _cuda, _figures, _peak
 
 CAPABILITIES = ((7, 5), (8, 0), (9, 0), (12, 0))
 DTYPES = {"f32": np.float32, "f64": np.float64}
@@ -30,6 +30,7 @@ def all_notes(dtype):
                 run(kernels, function, arguments, dtype)
         losses, labels = np.ones((4, 2), dtype), np.zeros((4, 2), np.int64)
         _figures.read_figures(losses, np.ones((4, 3, 2), dtype), labels)
+        _peak.multiply_add(2, 3)
     return notes
 
 
