@@ -10,11 +10,13 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from .cli_devices import Bench, devices, gpu
 from .peers import PEERS
 
 __all__ = ["app"]
 
 app = typer.Typer(
+    cls=Bench,
     no_args_is_help=True,
     rich_markup_mode="rich",
     help="""Take timings that can be trusted, alone or side by side with other frameworks.
@@ -39,8 +41,14 @@ app = typer.Typer(
     [cyan]numcnn bench infer --model lenet --model vgg6 --peer onnxruntime[/cyan]
 
     [cyan]numcnn bench conv2d 64 32 26 26 64 3[/cyan]
+
+    [cyan]numcnn bench --device cpu cuda[/cyan]
+
+    [cyan]numcnn bench gpu --out results[/cyan]
     """,
 )
+app.command()(devices)
+app.command()(gpu)
 
 Models = Annotated[
     list[str] | None,

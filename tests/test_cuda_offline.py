@@ -20,6 +20,7 @@ from numcnn.kernels import cuda as kernels
 from numcnn.kernels.cuda import (
     _cuda,
     _figures,
+    _peak,
     _precision,
     _tiles,
     conv2d_implicit_gemm,
@@ -38,6 +39,7 @@ def simple_notes(dtype):
                 run(kernels, function, arguments, dtype)
         losses, labels = np.ones((4, 2), dtype), np.zeros((4, 2), np.int64)
         _figures.read_figures(losses, np.ones((4, 3, 2), dtype), labels)
+        _peak.multiply_add(2, 3)
     return notes
 
 
