@@ -116,7 +116,8 @@ def test_nan_is_no_small_error(monkeypatch):
     assert not y.ok
 
 
-def test_the_command_prints_a_table():
+def test_the_command_prints_a_table(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
     result = CliRunner().invoke(cli.app, ["audit", "--layer", "avgpool2d", "--seed", "5"])
     assert result.exit_code == 0, result.output
     for word in ("length of sum", "bound", "seen error", "share of the bound", "AvgPool2d"):

@@ -190,7 +190,7 @@ def check_shape(index, data):
 
 def test_shapes():
     indices = st.integers(0, len(SMALL) - 1)
-    thorough(300)(given(indices, st.data())(check_shape))()
+    thorough(150)(given(indices, st.data())(check_shape))()
 
 
 @pytest.mark.long

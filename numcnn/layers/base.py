@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
@@ -12,17 +11,15 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ..device import Device, get_device
-from ..memory import LARGE, TooLargeError, need_memory
 from ..shapes import ShapeError
 from .parameter import Parameter, Shape, as_array, as_dtype, is_ready
+from .room import need_room, too_large
 
 __all__ = ["Layer", "Pair", "Parameter", "Shape", "Window", "is_grad_enabled", "no_grad"]
 
 Pair = tuple[int | Fraction, int | Fraction]
 Window = tuple[Pair, Pair]
 Self = TypeVar("Self", bound="Layer")  # typing.Self came with Python 3.11
-
-MANY = LARGE // 8  # numbers of an output; fewer are no cause to ask for memory
 
 _mode = threading.local()
 
@@ -166,20 +163,13 @@ class Layer:
         try:
             y = forward(x)
         except MemoryError as error:
-            raise self._too_large(error, x) from error
+            raise too_large(self, error, x) from error
         noted["_output"] = tuple(y.shape), y.dtype
         return y
 
     def _lent(self) -> bool:
         """Return whether this thread, in `no_grad`, must leave alone what another one has kept."""
         return getattr(_mode, "off", False) and self._saver not in (None, threading.get_ident())
-
-    def _too_large(self, error: MemoryError, x: Any) -> TooLargeError:
-        """Return what to say of memory that was refused in spite of `_need_memory`."""
-        return TooLargeError(
-            f"{self!r} found no memory for an array of shape {tuple(x.shape)} and what follows "
-            f"from it ({error}); give fewer examples at a time"
-        )
 
     def forward_relu(self, x: Any) -> Any:
         """Return ``relu(self.forward(x))`` in one pass; where `fuses_relu` says that it can.
@@ -202,17 +192,7 @@ class Layer:
 
     def _need_memory(self, shape: Shape) -> None:
         """Raise `TooLargeError` if parameters or output would take more memory than is free."""
-        count = math.prod(self.output_shape(shape))
-        for parameter in self._parameters.values():
-            if not parameter.drawn:
-                try:
-                    parameter.need_memory()
-                except TooLargeError as error:
-                    raise TooLargeError(f"{self!r}: {error}") from None
-        if count > MANY:
-            size = count * (4 if self.dtype is None else self.dtype.itemsize)
-            what = f"{self!r}: the output of shape {self.output_shape(shape)}"
-            need_memory(size, what, "give fewer or smaller examples at a time")
+        need_room(self, self._parameters.values(), shape)
 
     def backward(self, dy: Any) -> Any:
         """Return the gradient of the input; each parameter gets its gradient in ``.grad``.
@@ -233,7 +213,7 @@ class Layer:
         try:
             return self._backward(dy)
         except MemoryError as error:
-            raise self._too_large(error, dy) from error
+            raise too_large(self, error, dy) from error
 
     def _checked_gradient(self, dy: Any) -> Any:
         """Return `dy` as an array that `_backward` can take, or say why that can't be."""

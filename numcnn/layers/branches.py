@@ -64,6 +64,7 @@ class Branches(Layer):
 
     def _need_memory(self, shape: Shape) -> None:
         """Raise `TooLargeError` for the first branch that would take too much."""
+        self.output_shape(shape)  # whether it fits comes first
         for name, branch in self.branches():
             try:
                 branch._need_memory(shape)
