@@ -64,12 +64,14 @@ class Branches(Layer):
 
     def _need_memory(self, shape: Shape) -> None:
         """Raise `TooLargeError` for the first branch that would take too much."""
-        self.output_shape(shape)  # whether it fits comes first
         for name, branch in self.branches():
             try:
                 branch._need_memory(shape)
             except TooLargeError as error:
                 raise TooLargeError(f"{type(self).__name__}, {name}: {error}") from None
+            except ShapeError:
+                break  # said below, by the branch's name
+        self.output_shape(shape)
 
     def macs(self, shape: Shape) -> int:
         """Return the multiplications of all branches."""
