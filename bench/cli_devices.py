@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
+from .cli_output import check_outputs, make_console, run
+
 __all__ = ["Bench", "devices", "gpu"]
 
 NAMES = ("cpu", "cuda", "reference")
@@ -62,20 +64,19 @@ def devices(
     """
     from . import devices as of_devices
     from . import devices_report, report
-    from .cli import _check_outputs, _console, _run
 
     chosen = tuple(dict.fromkeys(names or NAMES[:2]))
     for name in chosen:
         if name not in NAMES:
             raise ValueError(f"there is no device {name!r}; choose one of {', '.join(NAMES)}")
-    _check_outputs(json, plot)
+    check_outputs(json, plot)
     if plot is not None:
         report.new_figure(1, 1)
     question = of_devices.Question(chosen, rounds=rounds, cold=cold)
     if batch_size:
         question = question._replace(batch_sizes=tuple(sorted(set(batch_size))))
-    console = _console()
-    result = _run(console, lambda say: of_devices.ask(model or ["lenet"], question, say))
+    console = make_console()
+    result = run(console, lambda say: of_devices.ask(model or ["lenet"], question, say))
     for table in devices_report.tables(result):
         console.print(table)
     typer.echo(devices_report.answers(result))
