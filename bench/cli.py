@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
+from .cli_devices import Bench, devices, gpu
+from .cli_output import check_outputs, make_console, run
 from .peers import PEERS
 
 __all__ = ["app"]
 
 app = typer.Typer(
+    cls=Bench,
     no_args_is_help=True,
     rich_markup_mode="rich",
     help="""Take timings that can be trusted, alone or side by side with other frameworks.
@@ -39,8 +39,14 @@ app = typer.Typer(
     [cyan]numcnn bench infer --model lenet --model vgg6 --peer onnxruntime[/cyan]
 
     [cyan]numcnn bench conv2d 64 32 26 26 64 3[/cyan]
+
+    [cyan]numcnn bench --device cpu cuda[/cyan]
+
+    [cyan]numcnn bench gpu --out results[/cyan]
     """,
 )
+app.command()(devices)
+app.command()(gpu)
 
 Models = Annotated[
     list[str] | None,
@@ -71,43 +77,16 @@ Plot = Annotated[
 ]
 
 
-def _console() -> Console:
-    """Return where tables go; a pipe or a file gets enough columns for all."""
-    console = Console()
-    if not console.is_terminal and "COLUMNS" not in os.environ:
-        console = Console(width=130)
-    return console
-
-
-def _run(console: Console, measure: Callable[[Callable[[str], None]], Any]) -> Any:
-    """Return what `measure` returns, showing what it does; a wrong result ends with exit code 1."""
-    from .check import WrongResultError
-
-    with console.status("…") as status:
-        try:
-            return measure(status.update)
-        except WrongResultError as error:
-            typer.echo(f"numcnn: {error}", err=True)
-            raise typer.Exit(1) from None
-
-
-def _check_outputs(*paths: Path | None) -> None:
-    """Refuse files that can't be written, before anything is measured."""
-    for path in paths:
-        if path is not None and not path.parent.is_dir():
-            raise FileNotFoundError(f"there is no folder {path.parent} to write {path.name} to")
-
-
 def _side_by_side(task: str, names: list[str], json: Path | None, plot: Path | None, **asked: Any):
     """Compare, print the table, write the files."""
     from . import report
     from .compare import Plan, compare
 
-    _check_outputs(json, plot)
+    check_outputs(json, plot)
     if plot is not None:
         report.new_figure(1, 1)  # what it needs is missing now, not after minutes
-    console = _console()
-    result = _run(console, lambda say: compare(Plan(task, **asked), names, say))
+    console = make_console()
+    result = run(console, lambda say: compare(Plan(task, **asked), names, say))
     console.print(report.table(result))
     typer.echo(report.notes(result))
     if json is not None:
@@ -218,14 +197,14 @@ def conv2d(
         raise ValueError(f"a convolution has six sizes, N C H W K k; got {len(sizes)} numbers")
     if order not in ladder.ORDERS:
         raise ValueError(f"--order must be planes or last, got {order!r}")
-    _check_outputs(json, plot)
+    check_outputs(json, plot)
     if plot is not None:
         report.new_figure(1, 1)
-    console = _console()
+    console = make_console()
     results = []
     for first in range(0, len(sizes), 6):
         case = ladder.Case(*sizes[first : first + 6], stride, padding, groups, order)
-        results.append(_run(console, lambda say, case=case: ladder.climb(case, rounds, say)))
+        results.append(run(console, lambda say, case=case: ladder.climb(case, rounds, say)))
         console.print(ladder_report.table(results[-1]))
     typer.echo(ladder_report.notes(results[-1]))
     if json is not None:

@@ -18,7 +18,7 @@ if not _Path(__file__).with_name("kernels").is_dir():
 
 from . import data, init, losses, metrics, models, optim
 from .callbacks import BestCheckpoint, Callback, CSVLogger, EarlyStopping
-from .checkpoint import load_weights, save_weights
+from .checkpoint import load_weights, save_weights, weights_hash
 from .clipping import clip_grad_norm, clip_grad_norm_, clip_grad_value, clip_grad_value_
 from .curves import record_dead
 from .data import DataLoader
@@ -81,6 +81,7 @@ from .layers import (
     Tanh,
     Upsample,
     ZeroPad2d,
+    is_grad_enabled,
     no_grad,
     remove_weight_norm,
     weight_norm,
@@ -99,6 +100,7 @@ from .losses import (
     PerceptronLoss,
     SmoothL1Loss,
 )
+from .memory import TooLargeError
 from .model import Sequential
 from .nanguard import NaNGuard
 from .optim import SGD, Adadelta, Adagrad, Adam, AdamW, RMSprop
@@ -203,6 +205,7 @@ __all__ = [
     "Step",
     "StepLR",
     "Tanh",
+    "TooLargeError",
     "Upsample",
     "ZeroPad2d",
     "clip_grad_norm",
@@ -215,6 +218,7 @@ __all__ = [
     "get_device",
     "gradcheck",
     "init",
+    "is_grad_enabled",
     "load_weights",
     "losses",
     "manual_seed",
@@ -226,6 +230,7 @@ __all__ = [
     "remove_weight_norm",
     "save_weights",
     "weight_norm",
+    "weights_hash",
 ]
 
 _LATER = ("callbacks", "gallery", "lectures", "metrics", "pictures", "schedulers")

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import itertools
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,6 +22,7 @@ from .shapes import as_count
 __all__ = ["BestCheckpoint", "CSVLogger", "Callback", "EarlyStopping", "as_callbacks", "running"]
 
 Figures = dict[str, Any]
+BEST = "weights."  # begins the names of the best weights in a callback's state
 
 
 class Callback:
@@ -58,6 +60,21 @@ class Callback:
     def on_train_end(self) -> None:
         """Do something when the training is over, or an exception or Ctrl-C ends it."""
 
+    def state_dict(self) -> Figures:
+        """Return what a training that goes on from a checkpoint must know of this callback.
+
+        A dict with arrays, and with what JSON can hold.
+        """
+        return {}
+
+    def load_state_dict(self, state: Figures) -> None:
+        """Take over what `state_dict` returned."""
+
+    def on_train_resume(self, model: Layer, state: Figures) -> None:
+        """Do what `on_train_begin` does, where a training goes on from a checkpoint."""
+        self.on_train_begin(model)
+        self.load_state_dict(state)
+
 
 class _Function(Callback):
     """A plain function, called after each epoch."""
@@ -87,11 +104,19 @@ def as_callbacks(callbacks: Iterable[Any]) -> list[Callback]:
 
 
 @contextlib.contextmanager
-def running(callbacks: list[Callback], model: Layer) -> Iterator[None]:
-    """Call `on_train_begin` of all; at the end, whatever happens, `on_train_end` of each begun."""
+def running(
+    callbacks: list[Callback], model: Layer, states: Sequence[Figures | None] = ()
+) -> Iterator[None]:
+    """Call `on_train_begin` of all; at the end, whatever happens, `on_train_end` of each begun.
+
+    One that has a state goes on from there instead of beginning.
+    """
     with contextlib.ExitStack() as stack:
-        for callback in callbacks:
-            callback.on_train_begin(model)
+        for callback, state in itertools.zip_longest(callbacks, states):
+            if state is None:
+                callback.on_train_begin(model)
+            else:
+                callback.on_train_resume(model, state)
             stack.callback(callback.on_train_end)
         yield
 
@@ -118,6 +143,14 @@ class _Best(Callback):
         """Begin anew: no value is the best so far."""
         self.best = math.inf if self.mode == "min" else -math.inf
         self.best_epoch = 0
+
+    def state_dict(self) -> Figures:
+        """Return the best value so far and its epoch."""
+        return {"best": self.best, "best_epoch": self.best_epoch}
+
+    def load_state_dict(self, state: Figures) -> None:
+        """Take over what `state_dict` returned."""
+        self.best, self.best_epoch = float(state["best"]), int(state["best_epoch"])
 
     def improved(self, figures: Figures) -> bool:
         """Take note of an epoch's figures; return whether they are the best. NaN never is."""
@@ -190,6 +223,19 @@ class EarlyStopping(_Best):
         self.forget()
         self.stopped_epoch, self._bad_epochs = None, 0
         self._model, self._weights = model, None
+
+    def state_dict(self) -> Figures:
+        """Return what decides when to stop, and the best weights."""
+        state = super().state_dict() | {"bad_epochs": self._bad_epochs}
+        state["stopped_epoch"] = self.stopped_epoch
+        return state | {BEST + name: array for name, array in (self._weights or {}).items()}
+
+    def load_state_dict(self, state: Figures) -> None:
+        """Take over what `state_dict` returned."""
+        super().load_state_dict(state)
+        self._bad_epochs, self.stopped_epoch = int(state["bad_epochs"]), state["stopped_epoch"]
+        weights = {k.removeprefix(BEST): v for k, v in state.items() if k.startswith(BEST)}
+        self._weights = weights or None
 
     def on_epoch_end(self, epoch: int, figures: Figures) -> bool:
         """Return True when it is time to stop."""
@@ -303,9 +349,33 @@ class CSVLogger(Callback):
         self._columns = []
         if self.append and self.path.exists():
             with self.path.open(newline="", encoding="utf-8") as file:
-                self._columns = next(csv.reader(file), [])
+                try:
+                    self._columns = next(csv.reader(file), [])
+                except (csv.Error, ValueError) as error:  # or not even text
+                    raise ValueError(
+                        f"{self.path} is no table of figures that could be gone on with ({error}); "
+                        f"write to another file, or leave append out"
+                    ) from None
         mode = "a" if self.append else "w"
         self._file = self.path.open(mode, newline="", encoding="utf-8")
+
+    def state_dict(self) -> Figures:
+        """Return how much of the file is written."""
+        size = 0 if self._file is None else self._file.tell()
+        return {"bytes": size, "columns": self._columns}
+
+    def on_train_resume(self, model: Layer, state: Figures) -> None:
+        """Go on with the file; rows of epochs that are done again leave it."""
+        size = self.path.stat().st_size if self.path.exists() else 0
+        if size < state["bytes"]:
+            raise ValueError(
+                f"{self.path} has {size} bytes and had {state['bytes']} when the checkpoint was "
+                f"written; put it back, or leave CSVLogger out"
+            )
+        self._file = self.path.open("a", newline="", encoding="utf-8")
+        self._file.truncate(state["bytes"])
+        self._file.seek(0, os.SEEK_END)
+        self._columns = list(state["columns"])
 
     def on_epoch_end(self, epoch: int, figures: Figures) -> None:
         """Write a row."""

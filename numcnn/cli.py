@@ -21,6 +21,8 @@ from rich.console import Console
 
 from . import __version__, cli_gallery, cli_warmup, recipe, runs
 from .bench.cli import app as bench
+from .checkpoint import weights_hash
+from .cli_audit import audit_command
 from .cli_errors import Commands
 from .cli_lectures import lectures_command
 from .cli_options import (
@@ -28,11 +30,13 @@ from .cli_options import (
     MODELS,
     Augment,
     BatchSize,
+    Checkpoint,
     ConvGeometry,
     ConvSizes,
     Data,
     Device,
     Epochs,
+    Every,
     FileData,
     FileModel,
     LearningRate,
@@ -41,6 +45,7 @@ from .cli_options import (
     Momentum,
     Optimizer,
     Output,
+    Resume,
     Schedule,
     Seed,
     Shift,
@@ -103,6 +108,9 @@ def train(
     seed: Seed = 0,
     limit: Limit = None,
     output: Output = None,
+    checkpoint: Checkpoint = None,
+    every: Every = None,
+    resume: Resume = False,
     plot: Annotated[bool, typer.Option("--plot", help="Save history.png too.")] = False,
 ) -> None:
     """Train a network, test it, and save its weights and its history.
@@ -118,7 +126,11 @@ def train(
     [cyan]numcnn train --data cifar10 --model cifar-demo --optimizer sgd --lr 0.03[/cyan]
 
     [cyan]numcnn train --data cifar10 --model cifar-demo --augment --epochs 20[/cyan]
+
+    [cyan]numcnn train --checkpoint overnight --resume[/cyan]
     """
+    if checkpoint is None and (resume or every):
+        raise ValueError("--resume and --every need --checkpoint, the folder to write to")
     started = time.perf_counter()
     examples = runs.data_set(data)
     if augment:
@@ -147,6 +159,9 @@ def train(
         epochs=epochs,
         optimizer=make_optimizer,
         scheduler=make_schedule,
+        checkpoint=checkpoint,
+        every=every,
+        resume=resume,
     )
     figures = {"epochs": epochs, "batch_size": batch_size, "optimizer": steps, "seed": seed}
     figures |= {"schedule": schedule, "shift": shift, "augment": augment, "examples": len(x)}
@@ -157,6 +172,7 @@ def train(
     run.metadata.update(test_examples=str(len(x_test)), test_accuracy=str(accuracy))
     for what, path in runs.save(folder, run, history, plot):
         typer.echo(f"{what}: {path}")
+    typer.echo(f"SHA-256 of the weights: {weights_hash(network)}")
     typer.echo(f"time: {time.perf_counter() - started:.0f} s, all included")
     typer.echo(f"test accuracy: {accuracy:.1%}")
 
@@ -205,7 +221,7 @@ def evaluate(
 
 @app.command()
 def predict(
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Pictures, any format.")],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="PNG, JPEG and so on.")],
     weights: Annotated[
         Path | None, typer.Option(help="Weights file; by default the newest in runs/.")
     ] = None,
@@ -336,6 +352,7 @@ def doctor(
     [cyan]numcnn doctor --conv 64 32 26 26 64 3[/cyan]
     """
     from . import doctor as examine
+    from .memory import in_bytes
 
     if conv is not None or geometry:
         for line in examine.explain_conv(conv, *(geometry or ())):
@@ -343,7 +360,7 @@ def doctor(
         return
     if clear_cache:
         count, size = examine.clear_cache()
-        typer.echo(f"deleted {count} compiled kernels, {examine.in_bytes(size)}")
+        typer.echo(f"deleted {count} compiled kernels, {in_bytes(size)}")
         return
     findings = examine.diagnose()
     if as_json:
@@ -354,6 +371,7 @@ def doctor(
 
 app.command("warmup")(cli_warmup.warmup_command)
 app.command("lectures")(lectures_command)
+app.command("audit")(audit_command)
 app.add_typer(bench, name="bench")
 for _command in cli_gallery.COMMANDS:
     app.command()(_command)

@@ -9,6 +9,7 @@ import typer
 
 from . import recipe, runs
 from .models import ZOO
+from .shapes import LARGEST
 
 MODELS, DATA_SETS, DEVICES = "|".join(ZOO), "|".join(runs.DATA), "cpu|cuda|reference"
 AS_FILE = "by default as the weights file says."
@@ -16,7 +17,7 @@ Model = Annotated[str, typer.Option(metavar=MODELS, help="The network.")]
 Data = Annotated[str, typer.Option(metavar=DATA_SETS, help="What it is to learn.")]
 FileModel = Annotated[str | None, typer.Option(metavar=MODELS, help=f"The network; {AS_FILE}")]
 FileData = Annotated[str | None, typer.Option(metavar=DATA_SETS, help=f"The data set; {AS_FILE}")]
-Epochs = Annotated[int, typer.Option(min=1, help="How often to go through the data.")]
+Epochs = Annotated[int, typer.Option(min=1, max=LARGEST, help="How often to go through the data.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Examples taken at a time.")]
 Optimizer = Annotated[
     str,
@@ -68,6 +69,25 @@ ConvGeometry = Annotated[
     typer.Argument(metavar="[STRIDE [PADDING]]", help="Of --conv; by default 1 and 0."),
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Decides whatever is drawn at random.")]
+Checkpoint = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Write all that the training needs to go on to this folder, after each epoch.",
+    ),
+]
+Every = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="STEPS", help="Write a checkpoint after so many steps instead."),
+]
+Resume = Annotated[
+    bool,
+    typer.Option(
+        "--resume",
+        help="Go on from the newest checkpoint in that folder, if there is one; all other options "
+        "must be as they were.",
+    ),
+]
 Limit = Annotated[int | None, typer.Option(min=1, help="Use the first N examples only.")]
 Output = Annotated[
     Path | None, typer.Option(help="Folder for the results; by default runs/MODEL-DATA.")

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from . import doctor, recipe, runs, warmup
 from .cli_options import DATA_SETS, MODELS, BatchSize
+from .memory import in_bytes
 from .model import Sequential
 from .models import ZOO
 
@@ -141,5 +142,5 @@ def warmup_command(
         typer.echo(f"compiled {len(needs)} kernels in {seconds:.0f} s, {by}")
     else:
         typer.echo("nothing to compile: every kernel is in the cache")
-    size = doctor.in_bytes(report["bytes"])
+    size = in_bytes(report["bytes"])
     typer.echo(f"cache: {report['kernels']} kernels, {size}, in {report['folder']}")

@@ -100,6 +100,48 @@ class Device:
         """Return an array of this device as a NumPy array."""
         return array
 
+    def constant(self, value: float, shape: tuple[int, ...], dtype: Any) -> Any:
+        """Return an array that holds one number everywhere, and that nobody may write to."""
+        return np.full(shape, value, dtype)
+
+    def filled(self, value: float, shape: tuple[int, ...], dtype: Any) -> Any:
+        """Return a new array that holds one number everywhere, another at each call perhaps."""
+        return np.full(shape, value, dtype)
+
+    def send(self, array: Any, dtype: Any) -> Any:
+        """Start to bring a host's array here, as numbers of `dtype`; `receive` returns it.
+
+        On the host it is there already, and layers convert what they must.
+        """
+        return array
+
+    def receive(self, sent: Any) -> Any:
+        """Return the array that `send` has sent."""
+        return sent
+
+    def begin_figures(
+        self, losses: Any, scores: Any = None, labels: Any = None, ignore_index: int | None = None
+    ) -> Any:
+        """Return what `end_figures` makes the sum of the losses and the number of hits of.
+
+        Parameters
+        ----------
+        losses : array
+        scores, labels : array, shapes (N, C, P) and (N, P), optional
+            A hit is a label whose class has the highest score; without them there are none.
+        ignore_index : int, optional
+            Label that counts for nothing.
+        """
+        hits = 0
+        if scores is not None:
+            right = scores.argmax(axis=1) == labels
+            hits = int((right & (labels != ignore_index)).sum())
+        return float(losses.sum(dtype=np.float64)), hits
+
+    def end_figures(self, begun: Any) -> tuple[float, int]:
+        """Return (sum of the losses, hits), on the GPU once it has come to that."""
+        return begun
+
 
 class CpuDevice(Device):
     """Compiled loops; float32 pictures lie channels last between layers (``kernels/order.py``)."""
@@ -142,6 +184,24 @@ class CudaDevice(Device):
     def __init__(self, kernels: ModuleType, cuda: ModuleType) -> None:
         super().__init__("cuda", kernels)
         self._cuda = cuda
+        self._memory = importlib.import_module(f"{kernels.__name__}._memory")
+        self._figures = importlib.import_module(f"{kernels.__name__}._figures")
+        self._constants: dict[tuple, Any] = {}
+        self._precision = importlib.import_module(f"{kernels.__name__}._precision")
+
+    @property
+    def allow_tf32(self) -> bool:
+        """Whether tensor cores may round the factors of float32 products; by default, no.
+
+        Convolutions and linear layers then multiply numbers of 10 binary digits instead of 23,
+        with errors near 1e-3, on every model of this device. PyTorch's
+        ``torch.backends.cudnn.allow_tf32``.
+        """
+        return bool(self._precision.tf32_allowed())
+
+    @allow_tf32.setter
+    def allow_tf32(self, allowed: bool) -> None:
+        self._precision.allow_tf32(allowed)
 
     def owns(self, array: Any) -> bool:
         """Return whether `array` lives on the GPU."""
@@ -149,15 +209,49 @@ class CudaDevice(Device):
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> Any:
         """Return a new GPU array whose contents are not yet defined."""
-        return self._cuda.empty(shape, dtype)
+        return self._memory.empty(shape, dtype)
 
     def to_device(self, array: np.ndarray) -> Any:
         """Copy the host's `array` to the GPU."""
-        return self._cuda.to_device(np.asarray(array, order="C"))
+        return self._memory.to_device(array)
 
     def to_host(self, array: Any) -> np.ndarray:
         """Copy a GPU array to the host."""
         return self._cuda.to_host(array)
+
+    def constant(self, value: float, shape: tuple[int, ...], dtype: Any) -> Any:
+        """Return an array that holds one number everywhere; it is copied to the GPU once."""
+        key = value, tuple(shape), np.dtype(dtype)
+        if key not in self._constants:
+            self._constants[key] = self.to_device(np.full(shape, value, dtype))
+        return self._constants[key]
+
+    def filled(self, value: float, shape: tuple[int, ...], dtype: Any) -> Any:
+        """Return a new array that holds one number everywhere; nothing is copied."""
+        array = self.empty(shape, dtype)
+        ones = self.constant(1.0, shape, dtype)
+        self.kernels.scale_forward(ones.reshape(-1), value, array.reshape(-1))
+        return array
+
+    def send(self, array: Any, dtype: Any) -> Any:
+        """Start to copy the host's `array` to the GPU, which goes on computing meanwhile."""
+        return array if self.owns(array) else self._memory.Parcel(array, dtype)
+
+    def receive(self, sent: Any) -> Any:
+        """Return the array that was sent; kernels wait for it, the host doesn't."""
+        return sent if self.owns(sent) else sent.receive()
+
+    def begin_figures(
+        self, losses: Any, scores: Any = None, labels: Any = None, ignore_index: int | None = None
+    ) -> Any:
+        """Have the losses added up and the hits counted, and sent to the host when done."""
+        ignored = -1 if ignore_index is None else ignore_index  # no class has a number below 0
+        return self._figures.read_figures(losses, scores, labels, ignored)
+
+    def end_figures(self, begun: Any) -> tuple[float, int]:
+        """Return (sum of the losses, hits); the host waits for them here."""
+        total, hits = begun.wait()
+        return total, int(hits)
 
 
 @functools.cache

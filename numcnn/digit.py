@@ -27,6 +27,12 @@ BOX = 20  # pixels of a digit's longer side, as in MNIST
 FULL_CONTRAST = 0.75  # a picture with less is stretched
 LARGEST = 1000  # a picture whose longer side has twice as many pixels is reduced while reading
 BLANK = 0.02  # a picture with less contrast shows nothing
+LONGEST = 65_535  # pixels of a side, JPEG's own limit; Pillow keeps a note for every row
+# What is read by this process alone. EPS and PDF would be handed to another program, Ghostscript.
+FORMATS = (
+    *("AVIF", "BMP", "DIB", "GIF", "ICO", "JPEG", "JPEG2000", "MPO", "PCX", "PNG", "PPM"),
+    *("QOI", "SGI", "TGA", "TIFF", "WEBP", "XBM"),
+)
 SPECK = 0.05  # a spot with a smaller share of the largest stroke's area is dirt
 INK_SHOWN = 0.4  # pixels above it are drawn where there are no colours
 
@@ -58,7 +64,7 @@ def prepare(
     Parameters
     ----------
     path : path
-        Any format that Pillow reads, in any mode.
+        PNG, JPEG and what else `FORMATS` lists, in any mode.
     shape : (int, int, int)
         Channels (1 or 3), height and width that the network takes.
     invert : bool, optional
@@ -99,6 +105,10 @@ def prepare(
 # ---- reading ------------------------------------------------------------------------------
 
 
+class _RefusedError(Exception):
+    """A picture's side is longer than `LONGEST`, or its kind isn't among `FORMATS`."""
+
+
 def _read(path: Path) -> np.ndarray:
     """Return the file's pixels as float32 (H, W, 3) in [0, 1], upright and opaque."""
     if not path.exists():
@@ -109,13 +119,22 @@ def _read(path: Path) -> np.ndarray:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
+            with Image.open(path) as image:  # reads no more than what kind it is, and its size
+                kind, (width, height) = image.format, image.size
+                if kind not in FORMATS or max(width, height) > LONGEST:
+                    raise _RefusedError
                 image.verify()  # a PNG's checksums, which reading alone ignores
             with Image.open(path) as image:
-                kind = image.format
                 return _levels(ImageOps.exif_transpose(image), kind)
     except PermissionError:
         raise ValueError(f"{path} can't be read: permission denied") from None
+    except _RefusedError:
+        if kind not in FORMATS:
+            raise ValueError(f"{path} is a picture of kind {kind}; save it as PNG first") from None
+        raise ValueError(
+            f"{path} has {width:,}×{height:,} pixels, and a side of at most {LONGEST:,} is read; "
+            f"make it smaller first"
+        ) from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise ValueError(
             f"{path} has more than {Image.MAX_IMAGE_PIXELS:,} pixels; make it smaller first"

@@ -7,7 +7,6 @@ import importlib
 import importlib.metadata
 import os
 import platform
-import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from rich.text import Text
 
 from .device import DeviceError, get_device
 from .layers import Conv2d
+from .memory import in_bytes, measure
 
 __all__ = [
     "cache_report",
@@ -26,7 +26,6 @@ __all__ = [
     "describe_device",
     "diagnose",
     "explain_conv",
-    "in_bytes",
     "render",
 ]
 
@@ -61,7 +60,7 @@ def diagnose() -> dict[str, Any]:
         "cpu": _cpu(),
         "threads": _threads(),
         "simd": simd(),
-        "memory": _memory(),
+        "memory": measure(),
         "cache": cache,
         "gpu": _gpu(),
         "extras": {name: _version(name) for name in EXTRAS},
@@ -134,19 +133,6 @@ def simd() -> dict[str, Any]:
                 "float64": bits // 64,
             }
     return found | {"name": None, "bits": None, "float32": None, "float64": None}
-
-
-def _memory() -> dict[str, Any]:
-    """Return the bytes of memory: all, what is free now, and a container's limit."""
-    found: dict[str, Any] = {"total": None, "available": None, "container_limit": None}
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        found["total"] = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    with contextlib.suppress(OSError, ValueError):
-        match = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text("ascii"))
-        found["available"] = int(match[1]) * 1024 if match else None
-    with contextlib.suppress(OSError, ValueError):  # "max" is no number
-        found["container_limit"] = int(Path("/sys/fs/cgroup/memory.max").read_text("ascii"))
-    return found
 
 
 def _gpu() -> dict[str, Any]:
@@ -306,16 +292,6 @@ def clear_cache() -> tuple[int, int]:
 
 
 # ---- words ------------------------------------------------------------------------------------
-
-
-def in_bytes(number: int | None) -> str:
-    """Return a number of bytes in words."""
-    if number is None:
-        return "unknown"
-    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if number >= size:
-            return f"{number / size:.1f} {unit}"
-    return f"{number} bytes"
 
 
 def _rows(found: dict[str, Any]) -> list[tuple[str, str, str]]:

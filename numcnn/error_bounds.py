@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from .kernels.cpu import conv2d_loops
-from .kernels.cpu._winograd import G, P, Q
+from .kernels.cpu._winograd import POINTS, outputs_matrix, weights_matrix
 
 __all__ = ["OPERATIONS", "conv2d_bound", "conv2d_exact", "conv2d_terms"]
 
@@ -35,14 +35,10 @@ EPS = float(np.finfo(np.float32).eps)
 OPERATIONS = ("forward", "backward_input", "backward_weight")
 
 # |Bᵀ| of Winograd: the coefficients of the polynomials that are 0 at all other points
-POINTS = (0, P, -P, Q, -Q)
 INPUT = np.zeros((6, 6))
 for _row, _point in enumerate(POINTS):
     INPUT[_row, :5] = np.abs(np.poly([other for other in POINTS if other != _point]))[::-1]
 INPUT[5] = np.abs(np.poly(POINTS))[::-1]
-# |Aᵀ|: the points' powers, and infinity
-OUTPUT = np.column_stack([np.abs(np.vander(POINTS, 4, increasing=True).T), [0, 0, 0, 1]])
-WEIGHT = np.abs(G)
 STEPS = 40  # roundings of one number outside the sums: two axes, two turns, at most 8 each
 BUTTERFLY = 4.0  # eps of one level of a transform, with its rounded sines (Higham: about 3.5)
 
@@ -109,13 +105,13 @@ def conv2d_bound(
 # ---- Winograd ----------------------------------------------------------------------------------
 
 
-def _tiles(x: Array, pad: tuple[int, int], reach: int, out: Any) -> Array:
-    """Return |x| of one picture cut into tiles of `reach`, 4 apart: (TH, TW, C, reach, reach)."""
-    down, across = (-(-size // 4) * 4 + reach for size in out)
+def _tiles(x: Array, pad: tuple[int, int], reach: int, step: int, out: Any) -> Array:
+    """Return |x| of one picture cut into tiles, `step` apart: (TH, TW, C, reach, reach)."""
+    down, across = (-(-size // step) * step + reach for size in out)
     framed = np.zeros((len(x), max(down, x.shape[1] + pad[0]), across + x.shape[2] + pad[1]))
     framed[:, pad[0] : pad[0] + x.shape[1], pad[1] : pad[1] + x.shape[2]] = np.abs(x)
     windows = np.lib.stride_tricks.sliding_window_view(framed, (reach, reach), (1, 2))
-    return windows[:, : out[0] : 4, : out[1] : 4].transpose(1, 2, 0, 3, 4)
+    return windows[:, : out[0] : step, : out[1] : step].transpose(1, 2, 0, 3, 4)
 
 
 def _positions(turned: Array) -> Array:
@@ -126,27 +122,31 @@ def _positions(turned: Array) -> Array:
 
 def winograd_forward(x: Array, weight: Array, pad: tuple[int, int], out: Any) -> Array:
     """Return the sum of the absolute values that meet in each output (N, K, *out)."""
-    factors = (WEIGHT @ np.abs(weight) @ WEIGHT.T).reshape(*weight.shape[:2], 36).transpose(2, 1, 0)
+    taps = weight.shape[2]
+    step = 7 - taps
+    g, a = np.abs(weights_matrix(taps)), np.abs(outputs_matrix(step))
+    factors = (g @ np.abs(weight) @ g.T).reshape(*weight.shape[:2], 36).transpose(2, 1, 0)
     sums = np.zeros((len(x), len(weight), *out))
     for picture, target in zip(x, sums, strict=True):
-        turned = INPUT @ _tiles(picture, pad, 6, out) @ INPUT.T
+        turned = INPUT @ _tiles(picture, pad, 6, step, out) @ INPUT.T
         th, tw = turned.shape[:2]
         products = (_positions(turned) @ factors).transpose(1, 2, 0).reshape(th, tw, -1, 6, 6)
-        y = OUTPUT @ products @ OUTPUT.T
-        whole = y.transpose(2, 0, 3, 1, 4).reshape(len(weight), th * 4, tw * 4)
+        y = a @ products @ a.T
+        whole = y.transpose(2, 0, 3, 1, 4).reshape(len(weight), th * step, tw * step)
         target[...] = whole[:, : out[0], : out[1]]
     return sums
 
 
-def winograd_weight(x: Array, dy: Array, pad: tuple[int, int]) -> Array:
+def winograd_weight(x: Array, dy: Array, pad: tuple[int, int], taps: int) -> Array:
     """Return the sum of the absolute values that meet in each weight's gradient."""
-    out = dy.shape[2:]
+    out, step = dy.shape[2:], 7 - taps
+    g, a = np.abs(weights_matrix(taps)), np.abs(outputs_matrix(step))
     total = np.zeros((36, dy.shape[1], x.shape[1]))
     for picture, gradient in zip(x, dy, strict=True):
-        turned = _positions(INPUT @ _tiles(picture, pad, 6, out) @ INPUT.T)
-        back = _positions(OUTPUT.T @ _tiles(gradient, (0, 0), 4, out) @ OUTPUT)
+        turned = _positions(INPUT @ _tiles(picture, pad, 6, step, out) @ INPUT.T)
+        back = _positions(a.T @ _tiles(gradient, (0, 0), step, step, out) @ a)
         total += back.transpose(0, 2, 1) @ turned
-    return WEIGHT.T @ total.transpose(1, 2, 0).reshape(*total.shape[1:], 6, 6) @ WEIGHT
+    return g.T @ total.transpose(1, 2, 0).reshape(*total.shape[1:], 6, 6) @ g
 
 
 def _winograd(
@@ -160,14 +160,15 @@ def _winograd(
     if operation == "backward_input":
         dy, weight = arrays
         turned = weight[:, :, ::-1, ::-1].transpose(1, 0, 2, 3)
-        # where the padding is more than 2, the first outputs of all see nothing but padding
-        cut = dy[:, :, max(0, pad[0] - 2) :, max(0, pad[1] - 2) :]
-        frame = (max(0, 2 - pad[0]), max(0, 2 - pad[1]))
+        # where the padding is more than a window less one, the first outputs see nothing but it
+        reach = weight.shape[2] - 1
+        cut = dy[:, :, max(0, pad[0] - reach) :, max(0, pad[1] - reach) :]
+        frame = (max(0, reach - pad[0]), max(0, reach - pad[1]))
         sums = winograd_forward(cut, turned, frame, shape[2:])
         return (weight.shape[0] + STEPS) * EPS * sums
     dy, x = arrays
     places = math.prod(dy.shape) // dy.shape[1]
-    return (places + STEPS) * EPS * winograd_weight(x, dy, pad)
+    return (places + STEPS) * EPS * winograd_weight(x, dy, pad, shape[2])
 
 
 # ---- FFT ---------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ from .layers.parameter import refuse_masked
 from .losses import Loss
 from .sharing import reserved
 
-__all__ = ["Evaluation", "Tally", "evaluate", "mode", "predict"]
+__all__ = ["Evaluation", "Tally", "evaluate", "mode", "predict", "sent_ahead"]
 
 Metrics = Mapping[str, Callable[[np.ndarray, np.ndarray], Any]]
 
@@ -72,10 +72,36 @@ def turn_of(model: Layer) -> contextlib.AbstractContextManager[Any]:
 
 
 def to_device(model: Layer, x: Any) -> Any:
-    """Return a host batch as an array that the model takes."""
-    if model.device.name != "cuda" or model.device.owns(x):
-        return x
-    return model.device.to_device(np.asarray(x, model.dtype or np.float32))
+    """Return a host batch as an array that the model takes; the GPU fetches it by itself."""
+    return model.device.receive(_send(model, x))
+
+
+def _send(model: Layer, x: Any) -> Any:
+    return model.device.send(x, model.dtype or np.float32)
+
+
+def sent_ahead(model: Layer, batches: Iterable[tuple[Any, Any]]) -> Iterator[tuple[Any, Any]]:
+    """Iterate over batches whose `x` is on the model's device.
+
+    On the GPU the next batch is on its way while this one is computed with. On the host nothing
+    is asked for before its time.
+    """
+    if model.device.name != "cuda":
+        yield from batches
+        return
+    waiting: tuple[Any, Any] | None = None
+    spare: Any = None  # a third place: while batch 3 arrives, layers still hold batch 1
+    for xb, yb in batches:
+        sent = _send(model, xb), yb
+        if waiting is None:
+            spare = model.device.empty(np.shape(xb), model.dtype or np.float32)
+        else:
+            spare = None
+            yield model.device.receive(waiting[0]), waiting[1]
+        waiting = sent
+    del spare
+    if waiting is not None:
+        yield model.device.receive(waiting[0]), waiting[1]
 
 
 class Tally:
@@ -89,30 +115,48 @@ class Tally:
         self.total = self.weight = 0.0
         self.hits = self.count = 0
         self.labelled = False
+        self._batch: tuple[int, Any] = 0, None
+        self._value: float | None = None  # of a loss that has a forward of its own
 
     def add(self, xb: Any, yb: Any) -> float:
         """Run a batch forward; return its loss."""
+        self.begin(xb, yb)
+        return self.finish()
+
+    def begin(self, xb: Any, yb: Any) -> None:
+        """Run a batch forward. On the GPU nothing is waited for; `finish` does that."""
         model, loss = self.model, self.loss_of
         with turn_of(model):
             scores = model.forward(to_device(model, xb))
         labelled = loss.takes_labels(yb)
-        value = loss(scores, yb if labelled else to_device(model, yb))
-        if labelled or self.keep_scores:
-            host = model.device.to_host(scores)
+        target = yb if labelled else to_device(model, yb)
+        self._value = None
+        if type(loss).forward is Loss.forward:
+            loss.begin(scores, target, labelled)
+        else:  # somebody's own
+            self._value = loss(scores, target)
+            if labelled:
+                counted = model.device.begin_figures(scores, *loss._scored(scores, target))
+                loss.hits = model.device.end_figures(counted)[1]
         if self.keep_scores:
-            self.scores.append(host)
+            self.scores.append(model.device.to_host(scores))
+        self._batch = len(xb), yb if labelled else None
+
+    def finish(self) -> float:
+        """Take the batch of `begin` into the sums; return its loss."""
+        loss = self.loss_of
+        value = loss.finish() if self._value is None else self._value
+        size, labels = self._batch
         if loss.reduction in ("sum", "half_sum"):
             self.total += value
-            self.weight += len(xb)
+            self.weight += size
         else:
             self.total += value * loss.divisor if loss.divisor else 0.0
             self.weight += loss.divisor
-        if labelled:
+        if labels is not None:
             self.labelled = True
-            counted = yb != loss.ignore_index
-            right = host.argmax(axis=1) == yb
-            self.hits += int((right & counted).sum())
-            self.count += int(counted.sum())
+            self.hits += loss.hits
+            self.count += int((labels != loss.ignore_index).sum())
         return value
 
     @property
@@ -140,7 +184,7 @@ def evaluate(
     with reserved([loss]), evaluating(model), no_grad():
         loss.to(model.device.name)
         tally = Tally(model, loss, keep_scores=bool(metrics))
-        for xb, yb in DataLoader(x, y, batch_size):
+        for xb, yb in sent_ahead(model, DataLoader(x, y, batch_size)):
             tally.add(xb, yb)
     result = Evaluation(tally.loss, tally.accuracy)
     if metrics:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,14 +32,26 @@ def select(name: str | None) -> list[Case]:
     ValueError
         If there is none of that name.
     """
+    return near_name(name, CASES, "layer or loss")
+
+
+def near_name(name: str | None, cases: Sequence[Any], what: str) -> list[Any]:
+    """Return the cases of this ``name``, whatever its capitals; all for None.
+
+    Raises
+    ------
+    ValueError
+        If there is none; the text lists what there is, the most similar first.
+    """
     if name is None:
-        return list(CASES)
-    found = [case for case in CASES if case.name.lower() == name.lower()]
+        return list(cases)
+    found = [case for case in cases if case.name.lower() == name.lower()]
     if not found:
-        near = difflib.get_close_matches(name.lower(), {n.lower(): n for n in names()}, 1)
+        known = list(dict.fromkeys(case.name for case in cases))
+        near = difflib.get_close_matches(name.lower(), [n.lower() for n in known], 1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise ValueError(
-            f"there is no layer or loss {name!r} to check; {hint}choose one of {', '.join(names())}"
+            f"there is no {what} {name!r} to check; {hint}choose one of {', '.join(known)}"
         )
     return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import reprlib
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,8 @@ class History:
             raise FileNotFoundError(f"there is no file {target}")
         try:
             content = json.loads(target.read_text(encoding="utf-8"))
+        except RecursionError:
+            raise ValueError(f"{target} is no history: its brackets are nested too deep") from None
         except ValueError as error:  # no JSON, or not even text
             raise ValueError(f"{target} is no history, or it is damaged: {error}") from None
         if fault := _fault(content):
@@ -124,15 +127,22 @@ def _fault(content: Any) -> str:
             return f"it has no list {name!r}"
     for number, loss in enumerate(content["batch_losses"]):
         if not _is_number(loss):
-            return f"batch_losses[{number}] is {loss!r} and should be a number"
+            return f"batch_losses[{number}] is {reprlib.repr(loss)} and should be a number"
     for number, epoch in enumerate(content["epochs"]):
         if not isinstance(epoch, dict) or "epoch" not in epoch:
             return f"epochs[{number}] should be an object with 'epoch' and other figures"
         for name, figure in epoch.items():
             if not _is_number(figure):
-                return f"epochs[{number}][{name!r}] is {figure!r} and should be a number"
+                where, what = reprlib.repr(name), reprlib.repr(figure)
+                return f"epochs[{number}][{where}] is {what} and should be a number"
     return ""
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        float(value)  # JSON has whole numbers of any length
+    except OverflowError:
+        return False
+    return True

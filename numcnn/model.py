@@ -20,7 +20,8 @@ from .layers.parameter import as_dtype
 from .losses import Loss, as_loss
 from .optim import SGD, Adadelta, Adagrad, Adam, AdamW, Optimizer, RMSprop
 from .regularization import Penalty
-from .shapes import as_count
+from .resume import Keeper
+from .shapes import as_count, as_seed
 from .summary import Summary, summarize
 
 __all__ = ["Sequential"]
@@ -48,8 +49,8 @@ class Sequential(Chain):
     dtype : {"float32", "float64"}
         Precision of parameters and activations.
     seed : int, optional
-        Decides initial weights, dropout and the order of the data. Without it they differ from
-        run to run.
+        Decides initial weights, dropout, the order of the data and what is done to them at
+        random. Without it they differ from run to run.
     strict : bool
         Raise where a window doesn't fit its picture without a remainder.
 
@@ -79,7 +80,7 @@ class Sequential(Chain):
         super().__init__(*layers)
         if not len(self):
             raise ValueError("a network needs at least one layer")
-        self.seed = None if seed is None else as_count(seed, "seed", 0)
+        self.seed = None if seed is None else as_seed(seed)
         self.input_shape: tuple[int, ...] | None = None
         if strict:
             for layer in self.layers():
@@ -110,6 +111,10 @@ class Sequential(Chain):
         scheduler: Callable[[Optimizer, int], Any] | None = None,
         penalty: Penalty | None = None,
         clip_norm: float | None = None,
+        checkpoint: str | os.PathLike | None = None,
+        every: int | None = None,
+        keep: int = 3,
+        resume: str | os.PathLike | bool = False,
     ) -> History:
         """Train the network.
 
@@ -134,7 +139,8 @@ class Sequential(Chain):
             training by returning True. `Callback` objects may do more: `EarlyStopping`,
             `BestCheckpoint`, `CSVLogger`, `NaNGuard`, or a class of your own.
         seed : int, optional
-            Decides the order of the data; by default the model's seed.
+            Decides the order of the data, and what a `DataLoader`'s transform draws; by default
+            the model's seed, unless the loader has one of its own.
         shuffle : bool
             Take the examples in a new order each epoch.
         verbose : bool
@@ -150,6 +156,20 @@ class Sequential(Chain):
         clip_norm : float, optional
             Shrink each step's gradients to this norm at most, the penalty's included
             (`clip_grad_norm`).
+        checkpoint : path, optional
+            A folder to which all that a training needs to go on is written from time to time:
+            before the first step, then as `every` says, and at the end. A training that is
+            killed at any moment has lost no more than what came after the newest.
+        every : int, optional
+            Steps of the optimizer between two checkpoints; by default an epoch.
+        keep : int
+            How many checkpoints the folder keeps.
+        resume : path or bool
+            Go on from the newest whole checkpoint in this folder, and write the next ones there
+            too unless `checkpoint` names another; weights and history will be those of a
+            training that nothing interrupted, bit for bit. All other arguments must be those of
+            the first call; more epochs are fine. True stands for the folder `checkpoint`, and
+            begins a training if there is none to go on with.
 
         Returns
         -------
@@ -158,7 +178,10 @@ class Sequential(Chain):
         Raises
         ------
         ShapeError, ValueError, TypeError
-            Before the first step, if data, network and loss don't fit together.
+            Before the first step, if data, network and loss don't fit together, or what is to
+            be resumed is another training.
+        OSError
+            If a checkpoint can't be written or found; those written before stay.
         """
         epochs = as_count(epochs, "epochs")
         if penalty is not None and not isinstance(penalty, Penalty):
@@ -166,43 +189,55 @@ class Sequential(Chain):
         if clip_norm is not None and not clip_norm > 0:
             raise ValueError(f"clip_norm must be above 0, got {clip_norm}")
         loss = as_loss(loss)
+        loader = self._loader(x, y, loss, batch_size, shuffle, seed)
+        if validation_data is not None:
+            training.check_data(self, loss, *validation_data)
+        keeper = _keeper(checkpoint, every, keep, resume)
+        mover = self._optimizer(optimizer)
+        return training.fit(
+            self,
+            loader,
+            loss,
+            mover,
+            epochs,
+            validation_data,
+            callbacks,
+            verbose,
+            None if scheduler is None else scheduler(mover, epochs * len(loader)),
+            penalty,
+            clip_norm,
+            keeper,
+        )
+
+    def _loader(
+        self, x: Any, y: Any, loss: Loss, batch_size: int, shuffle: bool, seed: int | None
+    ) -> DataLoader:
+        """Return what gives `fit` its batches, or say why the data don't fit."""
         if isinstance(x, DataLoader):
             if y is not None:
                 raise TypeError("a DataLoader brings its own targets; leave y out")
             if x.y is None:
                 raise TypeError("fit needs targets, and this DataLoader has none")
-            loader = x
-            if loader.transform is None:  # a transform may change the shape of the pictures
-                training.check_data(self, loss, loader.x, loader.y)
-        else:
-            if y is None:
-                raise TypeError("fit(x, y) needs the targets y")
-            training.check_data(self, loss, x, y)
-            order = self.seed if seed is None else as_count(seed, "seed", 0)
-            loader = DataLoader(x, y, batch_size, shuffle=shuffle, seed=order)
-        if validation_data is not None:
-            training.check_data(self, loss, *validation_data)
-        if isinstance(optimizer, str):
-            if optimizer not in OPTIMIZERS:
+            _share_seed(x, self.seed, seed)
+            if x.transform is None:  # a transform may change the shape of the pictures
+                training.check_data(self, loss, x.x, x.y)
+            return x
+        if y is None:
+            raise TypeError("fit(x, y) needs the targets y")
+        training.check_data(self, loss, x, y)
+        order = self.seed if seed is None else as_seed(seed)
+        return DataLoader(x, y, batch_size, shuffle=shuffle, seed=order)
+
+    def _optimizer(self, wanted: Optimizer | str | Callable[[Any], Optimizer]) -> Optimizer:
+        """Return an optimizer of this network's parameters."""
+        if isinstance(wanted, Optimizer):
+            return wanted
+        if isinstance(wanted, str):
+            if wanted not in OPTIMIZERS:
                 names = ", ".join(OPTIMIZERS)
-                raise ValueError(f"there is no optimizer {optimizer!r}; choose one of {names}")
-            optimizer = OPTIMIZERS[optimizer]
-        if not isinstance(optimizer, Optimizer):
-            optimizer = optimizer(self.parameters())
-        schedule = None if scheduler is None else scheduler(optimizer, epochs * len(loader))
-        return training.fit(
-            self,
-            loader,
-            loss,
-            optimizer,
-            epochs,
-            validation_data,
-            callbacks,
-            verbose,
-            schedule,
-            penalty,
-            clip_norm,
-        )
+                raise ValueError(f"there is no optimizer {wanted!r}; choose one of {names}")
+            wanted = OPTIMIZERS[wanted]
+        return wanted(self.parameters())
 
     def evaluate(
         self,
@@ -289,6 +324,11 @@ class Sequential(Chain):
             Usually ends in ``.safetensors``.
         metadata : dict of str to str, optional
             Kept in the file's header.
+
+        Raises
+        ------
+        OSError
+            If the disk is full or the folder closed; a file that was there stays as it was.
         """
         checkpoint.save_weights(path, self.state_dict(), metadata or {})
 
@@ -307,3 +347,31 @@ class Sequential(Chain):
     def copy(self) -> Sequential:
         """Return a copy that shares nothing with this network."""
         return copy.deepcopy(self)
+
+
+def _share_seed(loader: DataLoader, own: int | None, given: int | None) -> None:
+    """Have a loader that was made without a seed follow that of `fit` or of the network."""
+    if given is not None:
+        given = as_count(given, "seed", 0)
+        if not loader.drew_seed and loader.seed != given:
+            raise ValueError(
+                f"fit(seed={given}) and DataLoader(seed={loader.seed}) both decide the order of "
+                f"the data; leave one of them out"
+            )
+    seed = own if given is None else given
+    if loader.drew_seed and seed is not None:
+        loader.seed, loader.drew_seed = seed, False
+
+
+def _keeper(
+    checkpoint: str | os.PathLike | None,
+    every: int | None,
+    keep: int,
+    resume: str | os.PathLike | bool,
+) -> Keeper | None:
+    """Return what writes checkpoints; None where none are wanted."""
+    if checkpoint is None and not resume:
+        if every is not None:
+            raise ValueError("every= says how often checkpoint= writes; name a folder too")
+        return None
+    return Keeper(checkpoint, every, keep, resume)

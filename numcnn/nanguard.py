@@ -59,6 +59,14 @@ class NaNGuard(Callback):
             self._watched.append(_Watched(layer, "_forward", self._after_forward))
             self._watched.append(_Watched(layer, "_backward", self._after_backward))
 
+    def state_dict(self) -> Figures:
+        """Return the numbers of the next epoch and batch."""
+        return {"epoch": self._epoch, "batch": self._batch}
+
+    def load_state_dict(self, state: Figures) -> None:
+        """Take over what `state_dict` returned."""
+        self._epoch, self._batch = int(state["epoch"]), int(state["batch"])
+
     def on_train_end(self) -> None:
         """Leave every layer as it was."""
         while self._watched:

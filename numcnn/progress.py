@@ -59,6 +59,11 @@ class TrainingProgress:
         if self._bar is not None:
             self._bar.stop()
 
+    def say(self, text: str) -> None:
+        """Show a line of text."""
+        if self.enabled:
+            self.console.print(text, soft_wrap=True, highlight=False)
+
     def start_epoch(self, epoch: int) -> None:
         """Begin epoch number `epoch`, counted from 0."""
         self._started = self._last_line = time.monotonic()

@@ -320,13 +320,27 @@ def restore(
             f"{path} holds numbers that aren't finite, so its training diverged; train anew with "
             f"a smaller --lr"
         )
-    known = data_set(metadata["data"] if examples is None else examples)
-    network = build(model, known, device=device, seed=0)
+    try:
+        known = data_set(metadata["data"] if examples is None else examples)
+        network = build(model, known, device=device, seed=0)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    run = Run(network, model, known, metadata)
+    try:
+        with np.errstate(over="ignore"):
+            seen = run.normalize(np.ones((1, *known.shape), np.float32))
+        if not np.isfinite(seen).all():
+            raise ValueError("float32 can't hold them")
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ValueError(
+            f"{path}: its header says how pictures are normalised, but not in numbers that could "
+            f"be used ({error}); take another file, or train anew"
+        ) from None
     try:
         network.load_state_dict(state)
     except ValueError as error:
         raise ValueError(f"{path}, taken as {model} for {known.name}: {error}") from None
-    return Run(network, model, known, metadata)
+    return run
 
 
 def per_class(classes: tuple[str, ...], labels: np.ndarray, guesses: np.ndarray) -> Any:

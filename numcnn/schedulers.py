@@ -7,7 +7,7 @@ the caller to decide. ``Sequential.fit(scheduler=...)`` calls it after each batc
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from .optim import Adam, AdamW, Optimizer
 from .shapes import as_count
@@ -22,8 +22,36 @@ __all__ = [
 ]
 
 
-class _Schedule:
+class _Moving:
+    """Something with a few numbers that move as the training goes on; all others are settings."""
+
+    moving: tuple[str, ...]
+
+    def state_dict(self) -> dict[str, float]:
+        """Return the numbers that move, by name."""
+        return {name: getattr(self, name) for name in self.moving}
+
+    def load_state_dict(self, state: Mapping[str, float]) -> None:
+        """Go on where `state_dict` was asked for; the optimizer's numbers are its own.
+
+        Raises
+        ------
+        ValueError
+            If a number is missing or unexpected; then nothing changes.
+        """
+        if set(state) != set(self.moving):
+            raise ValueError(
+                f"the state of a {type(self).__name__} is {', '.join(self.moving)}; got "
+                f"{', '.join(state) or 'nothing'}"
+            )
+        for name in self.moving:
+            setattr(self, name, state[name])
+
+
+class _Schedule(_Moving):
     """A learning rate that is a function of the number of steps: `rate` gives it."""
+
+    moving = ("steps",)
 
     def __init__(self, optimizer: Optimizer) -> None:
         self.optimizer = optimizer
@@ -130,7 +158,7 @@ class CosineAnnealingLR(_Schedule):
         return self.eta_min + (self.base_lr - self.eta_min) * share
 
 
-class ReduceLROnPlateau:
+class ReduceLROnPlateau(_Moving):
     """Multiply the learning rate by `factor` when a figure has stopped getting better.
 
     Parameters
@@ -158,6 +186,8 @@ class ReduceLROnPlateau:
     ValueError
         For arguments that make no schedule.
     """
+
+    moving = ("best", "bad_steps", "resting")
 
     def __init__(
         self,

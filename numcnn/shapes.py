@@ -18,6 +18,8 @@ __all__ = [
     "unused_positions",
 ]
 
+LARGEST = 2**31 - 1  # of any size or step: products of two still are 64-bit integers
+
 PADDING_MODES = {"zeros": 0, "reflect": 1, "replicate": 2, "circular": 3}  # the kernels' numbers
 
 
@@ -25,12 +27,27 @@ class ShapeError(ValueError):
     """An array's shape doesn't fit; the text says which, why, and what would."""
 
 
-def as_count(value: object, name: str, least: int = 1) -> int:
-    """Return `value` as an int of at least `least`; refuse bools, floats and smaller numbers."""
+def as_count(value: object, name: str, least: int = 1, most: int | None = LARGEST) -> int:
+    """Return `value` as an int from `least` to `most`; refuse bools, floats and other numbers."""
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be a whole number, got {value!r}")
-    if value < least:
+    number = int(value)
+    if number < least:
         raise ValueError(f"{name} must be at least {least}, got {value}")
+    if most is not None and number > most:
+        raise ValueError(f"{name} must be at most {most:,}, got {value}")
+    return number
+
+
+def as_seed(value: object) -> int:
+    """Return a seed as an int of 0 or more, however large."""
+    return as_count(value, "seed", 0, None)
+
+
+def as_axis(value: object, name: str) -> int:
+    """Return the number of an axis, which may count from the end, as an int."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{name} must be the number of an axis, got {value!r}")
     return int(value)
 
 

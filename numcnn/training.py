@@ -15,14 +15,14 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from .callbacks import Callback, as_callbacks, running
 from .clipping import clip_grad_norm
 from .data.loader import DataLoader
-from .evaluation import Tally, evaluate, mode
+from .evaluation import Tally, evaluate, mode, sent_ahead
 from .history import History
 from .layers import Chain, Layer, LogSoftmax, Sigmoid, Softmax
 from .layers.parameter import refuse_masked
@@ -30,27 +30,13 @@ from .losses import BCEWithLogitsLoss, CrossEntropyLoss, KLDivLoss, Loss, NLLLos
 from .optim import Optimizer
 from .progress import TrainingProgress
 from .regularization import Penalty
+from .resume import Keeper
 from .schedulers import ReduceLROnPlateau
 from .sharing import reserved
+from .training_settings import settings
+from .training_state import EpochSoFar, Movers, Training, Watchers
 
 __all__ = ["check_data", "fit", "without_input_gradient"]
-
-
-class Movers(NamedTuple):
-    """What moves the weights once a batch's loss is known; each but the optimizer may be None."""
-
-    optimizer: Optimizer
-    scheduler: Any = None
-    penalty: Penalty | None = None
-    clip_norm: float | None = None
-
-
-class Watchers(NamedTuple):
-    """Who is told how it goes."""
-
-    history: History
-    progress: TrainingProgress
-    callbacks: list[Callback]
 
 
 @contextlib.contextmanager
@@ -115,38 +101,57 @@ def fit(
     scheduler: Any = None,
     penalty: Penalty | None = None,
     clip_norm: float | None = None,
+    keeper: Keeper | None = None,
 ) -> History:
     """Train `model`; `numcnn.Sequential.fit` describes the arguments."""
     beside = as_callbacks(callbacks)
     check_loss_fits(model, loss)
-    plateau = scheduler if isinstance(scheduler, ReduceLROnPlateau) else None
-    movers = Movers(optimizer, None if plateau else scheduler, penalty, clip_norm)
-    watchers = Watchers(History(), TrainingProgress(epochs, len(loader), verbose), beside)
-    history, progress = watchers.history, watchers.progress
     ours = (*model.layers(), *model.parameters(), loss, optimizer, scheduler, penalty, *beside)
-    with (
-        reserved(ours),
-        mode(model, True),
-        without_input_gradient(model),
-        progress,
-        running(beside, model),
-    ):
+    with reserved(ours):
         loss.to(model.device.name)
-        for epoch in range(epochs):
-            progress.start_epoch(epoch)
-            figures = _epoch(model, loader, loss, movers, watchers, epoch)
-            if validation_data is not None:
-                result = evaluate(model, *validation_data, loss=loss)
-                figures["val_loss"] = result.loss
-                if result.accuracy is not None:
-                    figures["val_accuracy"] = result.accuracy
-            if plateau:
-                plateau.step(_figure_for(plateau, figures))
-            history.epochs.append(figures)
-            progress.end_epoch(epoch, figures)
-            if any([callback.on_epoch_end(epoch, figures) is True for callback in beside]):
-                break
-    return history
+        movers = Movers(optimizer, scheduler, penalty, clip_norm)
+        watchers = Watchers(History(), TrainingProgress(epochs, len(loader), verbose), beside)
+        training = Training(model, loader, loss, movers, watchers, EpochSoFar(Tally(model, loss)))
+        states: list[dict[str, Any] | None] = []
+        if keeper is not None:
+            who = model, loader, loss, optimizer, scheduler, penalty, clip_norm, validation_data
+            states = keeper.begin(training, settings(*who))
+        quiet = mode(model, True), without_input_gradient(model)
+        with quiet[0], quiet[1], watchers.progress, running(beside, model, states):
+            _run(training, epochs, validation_data, keeper)
+    return watchers.history
+
+
+def _run(
+    training: Training, epochs: int, validation_data: tuple[Any, Any] | None, keeper: Keeper | None
+) -> None:
+    """Run all epochs, or those that are left."""
+    if keeper is not None:
+        keeper.before_first(training)
+    while training.epoch < epochs and not training.stopped:
+        training.watchers.progress.start_epoch(training.epoch)
+        figures = _epoch(training, keeper)
+        if validation_data is not None:
+            result = evaluate(training.model, *validation_data, loss=training.loss)
+            figures["val_loss"] = result.loss
+            if result.accuracy is not None:
+                figures["val_accuracy"] = result.accuracy
+        _end_epoch(training, figures)
+        if keeper is not None:
+            keeper.after_epoch(training, training.stopped or training.epoch == epochs)
+
+
+def _end_epoch(training: Training, figures: dict[str, Any]) -> None:
+    """Tell everybody what the epoch gave."""
+    history, progress, callbacks = training.watchers
+    epoch, plateau = training.epoch, training.movers.plateau
+    if plateau is not None:
+        plateau.step(_figure_for(plateau, figures))
+    history.epochs.append(figures)
+    progress.end_epoch(epoch, figures)
+    training.stopped = any([each.on_epoch_end(epoch, figures) is True for each in callbacks])
+    training.epoch += 1
+    training.begin_epoch()
 
 
 def _figure_for(plateau: ReduceLROnPlateau, figures: dict[str, Any]) -> float:
@@ -161,46 +166,47 @@ def _figure_for(plateau: ReduceLROnPlateau, figures: dict[str, Any]) -> float:
     )
 
 
-def _epoch(
-    model: Layer,
-    loader: DataLoader,
-    loss: Loss,
-    movers: Movers,
-    watchers: Watchers,
-    epoch: int,
-) -> dict[str, Any]:
-    """Run one epoch and return its figures."""
-    started = time.perf_counter()
-    seen = 0
-    penalties = 0.0
-    tally = Tally(model, loss)
-    losses = watchers.history.batch_losses
+def _epoch(training: Training, keeper: Keeper | None) -> dict[str, Any]:
+    """Run an epoch, or the rest of one, and return its figures."""
+    model, loss, movers, sofar = training.model, training.loss, training.movers, training.sofar
+    losses = training.watchers.history.batch_losses
     figures: dict[str, Any] = {}
-    for batch, (xb, yb) in enumerate(loader, start=1):
-        value = tally.add(xb, yb)
-        if not math.isfinite(value) and all(map(math.isfinite, losses)):
-            advice = "a smaller learning rate, or data without NaN and infinity, would help"
-            if loss.divisor == 0:
-                advice = "no label of this batch counts: all are ignored or of weight 0"
-            warnings.warn(
-                f"the loss of epoch {epoch + 1}, batch {batch} is {value}; {advice}", stacklevel=4
-            )
+    sofar.started = time.perf_counter()
+    for xb, yb in sent_ahead(model, training.loader.rest_of_epoch(training.batch)):
+        sofar.tally.begin(xb, yb)
+        training.batch += 1
         model.backward(loss.backward())
         lr = movers.optimizer.lr  # of this step; the scheduler sets that of the next
-        penalties += _move(model, movers) * len(xb)
+        sofar.penalties += _move(model, movers) * len(xb)
+        value = sofar.tally.finish()  # on the GPU the whole step is on its way by now
+        if not math.isfinite(value) and all(map(math.isfinite, losses)):
+            _warn_of(value, training)
         losses.append(value)
-        seen += len(xb)
-        seconds = time.perf_counter() - started
-        figures = {"epoch": epoch + 1, "loss": tally.loss}
+        sofar.seen += len(xb)
+        figures = {"epoch": training.epoch + 1, "loss": sofar.tally.loss}
         if movers.penalty is not None:
-            figures["penalty"] = penalties / seen
-        if tally.accuracy is not None:
-            figures["accuracy"] = tally.accuracy
-        figures |= {"lr": lr, "seconds": seconds, "images_per_s": seen / seconds}
-        watchers.progress.update(epoch, batch, figures)
-        for callback in watchers.callbacks:
-            callback.on_batch_end(batch - 1, figures)
+            figures["penalty"] = sofar.penalties / sofar.seen
+        if sofar.tally.accuracy is not None:
+            figures["accuracy"] = sofar.tally.accuracy
+        seconds = sofar.elapsed
+        figures |= {"lr": lr, "seconds": seconds, "images_per_s": sofar.seen / seconds}
+        training.watchers.progress.update(training.epoch, training.batch, figures)
+        for callback in training.watchers.callbacks:
+            callback.on_batch_end(training.batch - 1, figures)
+        if keeper is not None:
+            keeper.after_batch(training)
     return figures
+
+
+def _warn_of(value: float, training: Training) -> None:
+    """Say that a loss is no finite number; once, since none after it will be."""
+    advice = "a smaller learning rate, or data without NaN and infinity, would help"
+    if training.loss.divisor == 0:
+        advice = "no label of this batch counts: all are ignored or of weight 0"
+    warnings.warn(
+        f"the loss of epoch {training.epoch + 1}, batch {training.batch} is {value}; {advice}",
+        stacklevel=5,
+    )
 
 
 def _move(model: Layer, movers: Movers) -> float:
@@ -213,6 +219,6 @@ def _move(model: Layer, movers: Movers) -> float:
         clip_grad_norm(model.parameters(), movers.clip_norm)
     movers.optimizer.step()
     movers.optimizer.zero_grad()
-    if movers.scheduler is not None:
+    if movers.scheduler is not None and movers.plateau is None:
         movers.scheduler.step()
     return value

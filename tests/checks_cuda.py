@@ -12,6 +12,7 @@ add in the reference's order, without a product before a sum: they must agree bi
 """
 
 import inspect
+import sys
 
 import numpy as np
 import pytest
@@ -25,6 +26,9 @@ if (reason := _cuda.availability()) is not None:
         f"{reason} Or set NUMBA_ENABLE_CUDASIM=1 to run these tests in Numba's simulator.",
         allow_module_level=True,
     )
+
+if _cuda.SIMULATED:  # each thread of a block is a Python thread, and barriers wait for their turns
+    sys.setswitchinterval(5e-5)
 
 both_dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["f32", "f64"])
 
@@ -58,7 +62,7 @@ def run_reference(name, arguments, prepare=lambda host: host):
     return {p: prepared[p] for p, a in enumerate(arguments) if isinstance(a, Out | InOut)}
 
 
-def run_cuda(name, arguments):
+def run_cuda(name, arguments, module=kernels):
     """Call the CUDA function; return what it wrote. Inputs must come out as they went in."""
     on_device = []
     for argument in arguments:
@@ -68,7 +72,7 @@ def run_cuda(name, arguments):
             on_device.append(_cuda.to_device(argument))
         else:
             on_device.append(argument)
-    assert getattr(kernels, name)(*on_device) is None
+    assert getattr(module, name)(*on_device) is None
     written = {}
     for position, (argument, array) in enumerate(zip(arguments, on_device, strict=True)):
         if isinstance(argument, Out | InOut):
@@ -78,10 +82,10 @@ def run_cuda(name, arguments):
     return written
 
 
-def check(name, *arguments, terms=0, linear=False, exact=False):
+def check(name, *arguments, terms=0, linear=False, exact=False, module=kernels):
     """Assert that CUDA writes what the reference writes, within the bound of the module."""
     want = run_reference(name, arguments)
-    got = run_cuda(name, arguments)
+    got = run_cuda(name, arguments, module)
     sizes = {}
     if linear:
         sizes = run_reference(name, arguments, lambda a: np.abs(a) if a.dtype.kind == "f" else a)

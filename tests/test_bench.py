@@ -360,3 +360,9 @@ def test_a_side_that_fails_says_why():
 
 def test_python_m_is_the_same_command():
     assert importlib.import_module("numcnn.bench.__main__").main is not None
+
+
+def test_the_table_never_calls_a_larger_number_smaller():
+    assert report._difference(1e-6, 2e-4) == "1e-06 < 2e-04"
+    assert report._difference(9e-3, 6e-4) == "9e-03, kinks"
+    assert report._difference(None, 6e-4) == ""

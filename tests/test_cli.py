@@ -96,11 +96,12 @@ def test_train_says_what_it_does(trained):
     assert re.match(r"device  cpu, \d+ threads?", lines[3])
     assert sum(line.startswith("epoch ") and "done" in line for line in lines) == 4
     assert "val" not in result.stdout
-    assert lines[-5:-2] == [
+    assert lines[-6:-3] == [
         f"weights: {os.path.join('runs', 'mlp-digits', 'weights.safetensors')}",
         f"history: {os.path.join('runs', 'mlp-digits', 'history.json')}",
         f"plot: {os.path.join('runs', 'mlp-digits', 'history.png')}",
     ]
+    assert re.fullmatch(r"SHA-256 of the weights: [0-9a-f]{64}", lines[-3])
     assert re.fullmatch(r"time: \d+ s, all included", lines[-2])
     assert FINAL.search(result.stdout)
     assert float(lines[-1].split()[-1].rstrip("%")) > 75
@@ -135,6 +136,27 @@ def test_train_piped_has_no_escapes_and_repeats(tmp_path):
         assert b"sgd (lr 0.02, momentum 0.9)" in result.stdout
     a, b = (load_weights(tmp_path / name / "weights.safetensors")[0] for name in "ab")
     assert all(np.array_equal(a[name], b[name]) for name in a)
+
+
+def test_train_goes_on_from_a_checkpoint(tmp_path):
+    def train(*more):
+        options = ("--model", "mlp", "--limit", 256, "--optimizer", "sgd", "--lr", 0.02)
+        return call("train", *options, "--checkpoint", "ck", *more)
+
+    with inside(tmp_path) as folder:
+        whole = train("--epochs", 2, "--every", 3)
+        assert whole.exit_code == 0, whole.output
+        (weights,) = re.findall("SHA-256 of the weights: .*", whole.stdout)
+        assert "has checkpoints up to step 8" in train("--epochs", 2).stderr
+        (folder / "ck" / "step-00000008.json").unlink()  # as if it had been killed before
+        part = train("--epochs", 2, "--resume")
+        assert "going on after step 6 in ck: epoch 2, batch 2 of 4" in part.stdout
+        assert "epoch 1/2" not in part.stdout
+        assert weights in part.stdout
+        assert "batches.transform" in train("--epochs", 2, "--resume", "--shift", 1).stderr
+        shorter = train("--epochs", 2, "--resume", "--limit", 200)
+        assert "data.x.shape[0]: 256 in the checkpoint, 200 now" in shorter.stderr
+        assert "need --checkpoint" in fails("train", "--resume")
 
 
 def test_reference_device_limits_the_test_too(tmp_path):

@@ -40,7 +40,7 @@ def check_shipped(side, which, cases, timeout, **environment):
     assert status == 0, f"stopped at: {last}\n{errors}"
     arrays, made_inside = map(int, last.split())
     assert arrays > 3 * cases and made_inside > cases
-    print(f"{side} {environment}: {arrays} arrays fenced, {made_inside} of them made by kernels")
+    print(f"{side} {environment}: {arrays} arrays between fences, {made_inside} made by kernels")
 
 
 CHECKED = {"NUMBA_BOUNDSCHECK": "1"}

@@ -53,6 +53,7 @@ compiled = pytest.mark.skipif(
 WINOGRAD = {
     "winograd": Geometry(64, 19, 33, (5, 6), (3, 3), (1, 1), (1, 1, 1, 1)),
     "winograd-unpadded": Geometry(260, 32, 16, (3, 5), (3, 3)),
+    "winograd-five-taps": Geometry(33, 33, 40, (6, 7), (5, 5), (1, 1), (2, 2, 2, 1)),
     "winograd-uneven-padding": Geometry(130, 16, 40, (6, 4), (3, 3), (1, 1), (2, 0, 1, 1)),
 }
 EVEN = {"even-kernel": Geometry(2, 3, 5, (6, 7), (4, 2), (1, 1), (1, 0, 2, 1))}

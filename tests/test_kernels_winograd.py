@@ -37,15 +37,17 @@ def compare(operation, arguments, geometry, shape):
     assert (np.abs(actual - expected) <= bound).all(), operation
 
 
+@pytest.mark.parametrize("taps", [3, 4, 5])
 @pytest.mark.parametrize(
     ("batch", "channels", "filters", "size", "pad"), SHAPES.values(), ids=SHAPES
 )
-def test_winograd_is_the_convolution_of_the_loops(batch, channels, filters, size, pad):
+def test_winograd_is_the_convolution_of_the_loops(batch, channels, filters, size, pad, taps):
+    size = tuple(s + taps - 3 for s in size)
     rng = np.random.default_rng(0)
     x = rng.normal(size=(batch, channels, *size)).astype(np.float32)
-    weight = rng.normal(size=(filters, channels, 3, 3)).astype(np.float32)
+    weight = rng.normal(size=(filters, channels, taps, taps)).astype(np.float32)
     bias = rng.normal(size=filters).astype(np.float32)
-    out = tuple(s + 2 * p - 2 for s, p in zip(size, pad, strict=True))
+    out = tuple(s + 2 * p - taps + 1 for s, p in zip(size, pad, strict=True))
     dy = rng.normal(size=(batch, filters, *out)).astype(np.float32)
     geometry = (1, 1, *pad, 1, 1, 1)
     assert conv2d_winograd.serves(weight, 1, 1, 1, 1, 1)
@@ -72,9 +74,13 @@ def test_auto_takes_it_where_it_pays():
     weight = np.zeros((32, 16, 3, 3), np.float32)
     plain = (1, 1, 1, 1, 1)
     assert conv2d.choose(weight, y_shape, *plain) is conv2d_winograd
+    large = np.zeros((40, 32, 5, 5), np.float32)
+    assert conv2d.choose(large, (2, 40, 14, 14), *plain) is conv2d_winograd
     others = [
         conv2d.choose(weight[:, :8], y_shape, *plain),  # too few channels to turn for
         conv2d.choose(weight, (1, *y_shape[1:]), *plain),  # too few tiles to turn the weights for
+        conv2d.choose(large[:, :31], y_shape, *plain),
+        conv2d.choose(np.zeros((64, 64, 6, 6), np.float32), y_shape, *plain),
         conv2d.choose(weight[:, :, :, :2], y_shape, *plain),
         conv2d.choose(weight, y_shape, 2, 1, 1, 1, 1),
         conv2d.choose(weight, y_shape, 1, 1, 1, 2, 1),

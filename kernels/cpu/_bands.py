@@ -150,6 +150,6 @@ def frame(source, on, masked, sizes, n, top, left, height, columns, framed):
 def put_rows(sums, wide, places, count, whole, begin, y):
     """y[places[i] + begin + j] = sums[i, j]: a tile that isn't whole, or whose pixels lie apart."""
     for i in range(count):
-        target = _simd.pointer(y, places[i] + begin)
-        for j in range(whole):
-            target[j] = sums[i * wide + j]
+        for j in range(0, whole, WIDTH):
+            vector = _simd.load(sums, i * wide + j)
+            _simd.store_some(vector, y, places[i] + begin + j, whole - j)

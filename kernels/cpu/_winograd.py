@@ -1,4 +1,4 @@
-"""The steps of Winograd's algorithm F(4×4, 3×3) that turn tiles: small fixed matrices.
+"""The steps of Winograd's algorithm F(m×m, r×r), m + r = 7, that turn tiles: small fixed matrices.
 
 A tile is turned along its columns, then along its rows; each instruction does so for a vector of
 channels, which lie side by side.
@@ -17,17 +17,23 @@ WIDTH = _simd.WIDTH
 P, Q = 3 / 4, 3 / 2
 P2, Q2 = P * P, Q * Q
 DIFFERENCE = P2 - Q2
-G = np.array(
-    [
-        [1 / (P2 * Q2), 0, 0],
-        [1 / (2 * P2 * DIFFERENCE), 1 / (2 * P * DIFFERENCE), 1 / (2 * DIFFERENCE)],
-        [1 / (2 * P2 * DIFFERENCE), -1 / (2 * P * DIFFERENCE), 1 / (2 * DIFFERENCE)],
-        [-1 / (2 * Q2 * DIFFERENCE), -1 / (2 * Q * DIFFERENCE), -1 / (2 * DIFFERENCE)],
-        [-1 / (2 * Q2 * DIFFERENCE), 1 / (2 * Q * DIFFERENCE), -1 / (2 * DIFFERENCE)],
-        [0, 0, 1],
-    ]
-)
-(G00, _, _), (G10, G11, G12), _, (G30, G31, G32) = G[:4].tolist()
+POINTS = np.array([0, P, -P, Q, -Q])
+
+
+def weights_matrix(taps):
+    """Return G (6, taps): the powers of each point over its distances from the others."""
+    apart = [np.prod([one - other for other in POINTS if other != one]) for one in POINTS]
+    powers = np.vander(POINTS, taps, increasing=True) / np.array(apart)[:, None]
+    return np.vstack([powers, np.eye(1, taps, taps - 1)])
+
+
+def outputs_matrix(outputs):
+    """Return Aᵀ (outputs, 6): the powers of the points, and infinity."""
+    powers = np.vander(POINTS, outputs, increasing=True).T
+    return np.column_stack([powers, np.eye(1, outputs, outputs - 1).T])
+
+
+((G00, _, _), (G10, G11, G12), _, (G30, G31, G32)) = weights_matrix(3)[:4].tolist()
 
 
 @helper
@@ -61,14 +67,17 @@ def turn_input(source, at, down, across, half, target, to, to_down, to_across):
 
 
 @helper
-def turn_output(source, at, down, across, half, target, to, to_down, to_across):
-    """Write Aᵀ m A of the 6×6 vectors of source from `at` to the 4×4 of target from `to`."""
+def turn_output(outputs, source, at, down, across, half, target, to, to_down, to_across):
+    """Write Aᵀ m A of the 6×6 vectors of source from `at` to the tile of target from `to`.
+
+    The tile has 2, 3 or 4 rows of `outputs`.
+    """
     for axis in range(2):
         if axis == 0:  # along the columns, into half[i, j]
             a, p, step_i, step_j, count = source, at, down, across, 6
             b, q, next_i, next_j = half, 0, 6 * WIDTH, WIDTH
         else:  # along its rows
-            a, p, step_i, step_j, count = half, 0, WIDTH, 6 * WIDTH, 4
+            a, p, step_i, step_j, count = half, 0, WIDTH, 6 * WIDTH, outputs
             b, q, next_i, next_j = target, to, to_across, to_down
         for j in range(count):
             m0 = _simd.load(a, p + j * step_j)
@@ -83,17 +92,28 @@ def turn_output(source, at, down, across, half, target, to, to_down, to_across):
             odd_q = _simd.times(_simd.plus(m3, m4, -1), Q)
             o = q + j * next_j
             _simd.store(_simd.plus(_simd.plus(m0, even, 1), even_q, 1), b, o, 0)
-            _simd.store(_simd.plus(odd, odd_q, 1), b, o + next_i, 0)
-            _simd.store(_simd.plus(_simd.times(even, P2), even_q, Q2), b, o + 2 * next_i, 0)
+            second = _simd.plus(odd, odd_q, 1)
+            if outputs == 2:  # the last row alone is the one with the point at infinity
+                _simd.store(_simd.plus(second, m5, 1), b, o + next_i, 0)
+                continue
+            _simd.store(second, b, o + next_i, 0)
+            third = _simd.plus(_simd.times(even, P2), even_q, Q2)
+            if outputs == 3:
+                _simd.store(_simd.plus(third, m5, 1), b, o + 2 * next_i, 0)
+                continue
+            _simd.store(third, b, o + 2 * next_i, 0)
             _simd.store(_simd.plus(_simd.plus(m5, odd, P2), odd_q, Q2), b, o + 3 * next_i, 0)
 
 
 @helper
-def turn_gradient(source, at, down, across, half, target, to, to_down, to_across):
-    """Write A dy Aᵀ of the 4×4 vectors of source from `at` to the 6×6 of target from `to`."""
+def turn_gradient(outputs, source, at, down, across, half, target, to, to_down, to_across):
+    """Write A dy Aᵀ of the tile of source from `at` to the 6×6 vectors of target from `to`.
+
+    The tile has 2, 3 or 4 rows of `outputs`.
+    """
     for axis in range(2):
         if axis == 0:  # along the columns, into half[i, j]
-            a, p, step_i, step_j, count = source, at, down, across, 4
+            a, p, step_i, step_j, count = source, at, down, across, outputs
             b, q, next_i, next_j = half, 0, 4 * WIDTH, WIDTH
         else:  # along its rows
             a, p, step_i, step_j, count = half, 0, WIDTH, 4 * WIDTH, 6
@@ -101,19 +121,22 @@ def turn_gradient(source, at, down, across, half, target, to, to_down, to_across
         for j in range(count):
             y0 = _simd.load(a, p + j * step_j)
             y1 = _simd.load(a, p + j * step_j + step_i)
-            y2 = _simd.load(a, p + j * step_j + 2 * step_i)
-            y3 = _simd.load(a, p + j * step_j + 3 * step_i)
-            even = _simd.plus(y0, y2, P2)
-            odd = _simd.plus(y1, y3, P2)
-            even_q = _simd.plus(y0, y2, Q2)
-            odd_q = _simd.plus(y1, y3, Q2)
+            even, odd, even_q, odd_q, last = y0, y1, y0, y1, y1
+            if outputs > 2:
+                last = _simd.load(a, p + j * step_j + 2 * step_i)
+                even = _simd.plus(y0, last, P2)
+                even_q = _simd.plus(y0, last, Q2)
+            if outputs > 3:
+                last = _simd.load(a, p + j * step_j + 3 * step_i)
+                odd = _simd.plus(y1, last, P2)
+                odd_q = _simd.plus(y1, last, Q2)
             o = q + j * next_j
             _simd.store(y0, b, o, 0)
             _simd.store(_simd.plus(even, odd, P), b, o + next_i, 0)
             _simd.store(_simd.plus(even, odd, -P), b, o + 2 * next_i, 0)
             _simd.store(_simd.plus(even_q, odd_q, Q), b, o + 3 * next_i, 0)
             _simd.store(_simd.plus(even_q, odd_q, -Q), b, o + 4 * next_i, 0)
-            _simd.store(y3, b, o + 5 * next_i, 0)
+            _simd.store(last, b, o + 5 * next_i, 0)
 
 
 @helper
@@ -170,6 +193,28 @@ def turn_back(source, at, down, across, half, target, to, to_down, to_across):
 
 
 @helper
+def turn_by(matrix, rows, terms, source, at, down, across, half, target, to, to_down, to_across):
+    """Write M s Mᵀ of the terms×terms vectors of source to the rows×rows of target from `to`.
+
+    For the weights of kernels other than 3×3: M is a table, its rows share no sums.
+    """
+    for axis in range(2):
+        if axis == 0:  # along the columns, into half[i, j]
+            a, p, step_i, step_j, count = source, at, down, across, terms
+            b, q, next_i, next_j = half, 0, 6 * WIDTH, WIDTH
+        else:  # along its rows
+            a, p, step_i, step_j, count = half, 0, WIDTH, 6 * WIDTH, rows
+            b, q, next_i, next_j = target, to, to_across, to_down
+        for j in range(count):
+            for i in range(rows):
+                total = _simd.zeros(1, 1)
+                for k in range(terms):
+                    term = _simd.load(a, p + j * step_j + k * step_i)
+                    total = _simd.plus(total, term, matrix[i * terms + k])
+                _simd.store(total, b, q + j * next_j + i * next_i, 0)
+
+
+@helper
 def load_patch(source, on, masked, sizes, place, size, padded, patch):
     """patch[i, j, c] = source[n, top + i, left + j, c], zeros where there is no such number.
 
@@ -178,34 +223,28 @@ def load_patch(source, on, masked, sizes, place, size, padded, patch):
     """
     rows, width, channels = sizes
     n, top, left = place
-    whole = channels // WIDTH * WIDTH
-    none = _simd.zeros(1, 1)
-    for k in range(0, size * size * padded, WIDTH):
-        _simd.store(none, patch, k, 0)
-    for i in range(max(0, -top), min(size, rows - top)):
-        for j in range(max(0, -left), min(size, width - left)):
+    for i in range(size):
+        for j in range(size):
+            inside = 0 <= top + i < rows and 0 <= left + j < width
             at = ((n * rows + top + i) * width + left + j) * channels
-            to = (i * size + j) * padded
-            for c in range(0, whole, WIDTH):
-                pixel = _simd.load(source, at + c)
+            for c in range(0, padded, WIDTH):
+                lanes = channels - c if inside else 0
+                pixel = _simd.load_some(source, at + c, lanes)
                 if masked:
-                    pixel = _simd.where_positive(pixel, _simd.load(on, at + c))
-                _simd.store(pixel, patch, to + c, 0)
-            for c in range(whole, channels):
-                shown = not masked or not on[at + c] <= 0
-                patch[to + c] = source[at + c] if shown else np.float32(0)
+                    pixel = _simd.where_positive(pixel, _simd.load_some(on, at + c, lanes))
+                _simd.store(pixel, patch, (i * size + j) * padded + c, 0)
 
 
 @helper
-def turn_tile(source, on, masked, sizes, place, gradient, patch, scratch, turned, t, tiles, span):
-    """turned[position, c // span, t, c % span] = Bᵀ d B, or A dy Aᵀ for a gradient.
+def turn_tile(source, on, masked, sizes, place, outputs, patch, scratch, turned, t, tiles, span):
+    """turned[position, c // span, t, c % span] = Bᵀ d B, or A dy Aᵀ where there are `outputs`.
 
     d or dy is the tile at `place`; `tiles` of them are turned, number t here. The last block of
     channels may be less than `span` wide.
     """
     rows, width, channels = sizes
     n, top, left = place
-    size = 4 if gradient else 6
+    size = outputs if outputs else 6
     padded = (channels + WIDTH - 1) // WIDTH * WIDTH
     step = tiles * padded + WIDTH
     inside = top >= 0 and left >= 0 and top + size <= rows and left + size <= width
@@ -219,7 +258,8 @@ def turn_tile(source, on, masked, sizes, place, gradient, patch, scratch, turned
     for c in range(0, padded, WIDTH):
         block = c // span * span
         to = block * tiles + t * min(span, padded - block) + c - block
-        if gradient:
-            turn_gradient(flat, c, down, padded, scratch, turned, to, 6 * step, step)
+        tile = flat, c, down, padded, scratch, turned, to, 6 * step, step
+        if outputs:
+            turn_gradient(outputs, *tile)
         else:
-            turn_input(flat, c, down, padded, scratch, turned, to, 6 * step, step)
+            turn_input(*tile)

@@ -7,8 +7,8 @@
 ``conv2d_grouped.py``
     The same for groups of few channels, of which a vector holds many. Float32.
 ``conv2d_winograd.py``
-    Fewer multiplications for 3×3 taps. Float32, where there is enough to win; what is rounded is
-    about twice as far from the exact sum.
+    Fewer multiplications for 3×3 to 5×5 taps. Float32, where there is enough to win; what is
+    rounded is about twice as far from the exact sum.
 ``conv2d_fft.py``
     Fourier transforms, for kernels from about 9×9 on. Float32. By name only.
 
@@ -23,10 +23,10 @@ from . import conv2d_direct, conv2d_grouped, conv2d_loops, conv2d_winograd
 from ._reduce import sum_channels, sum_rows
 
 # Turning tiles and weights must be paid back: measured beside direct for 3 to 512 channels.
-LEAST_CHANNELS = 16
+LEAST_CHANNELS = {3: 16, 4: 32, 5: 32}  # of kernels 3×3, 4×4 and 5×5
 LEAST_PAIRS = 512  # input channels * output channels
+LEAST_TILES = 64  # tiles of outputs in the whole batch
 PIXELS = 256  # summed up before sums of sums are taken, which rounds less
-LEAST_TILES = 64  # tiles of 4×4 outputs in the whole batch
 
 
 def choose(weight, y_shape, *geometry):
@@ -38,14 +38,23 @@ def choose(weight, y_shape, *geometry):
         return conv2d_loops
     if conv2d_grouped.serves(weight, *geometry):
         return conv2d_grouped
-    filters, channels = weight.shape[:2]
-    tiles = y_shape[0] * -(-y_shape[2] // 4) * -(-y_shape[3] // 4)
-    pays = (
-        min(filters, channels) >= LEAST_CHANNELS
-        and filters * channels >= LEAST_PAIRS
-        and tiles >= LEAST_TILES
+    if not conv2d_winograd.serves(weight, *geometry):
+        return conv2d_direct
+    pays = all(number >= least for _, number, least in _sizes(weight, y_shape))
+    return conv2d_winograd if pays else conv2d_direct
+
+
+def _sizes(weight, y_shape):
+    """Return (name, number, least number) of all that decides whether Winograd pays."""
+    filters, channels, taps, _ = weight.shape
+    outputs = 7 - taps
+    tiles = y_shape[0] * -(-y_shape[2] // outputs) * -(-y_shape[3] // outputs)
+    least = LEAST_CHANNELS[taps]
+    return (
+        ("channels on the narrower side", min(filters, channels), least),
+        ("channels in × channels out", filters * channels, LEAST_PAIRS),
+        (f"tiles of {outputs}×{outputs} outputs", tiles, LEAST_TILES),
     )
-    return conv2d_winograd if pays and conv2d_winograd.serves(weight, *geometry) else conv2d_direct
 
 
 def explain(operation, weight, y_shape, *geometry):
@@ -60,14 +69,12 @@ def explain(operation, weight, y_shape, *geometry):
     if chosen is conv2d_grouped:
         return [*lines, f"groups of fewer than {conv2d_grouped.MOST} channels share vectors"]
     if not conv2d_winograd.serves(weight, *geometry):
-        return [*lines, "Winograd's algorithm serves 3×3, stride 1, dilation 1, one group alone"]
-    filters, channels = weight.shape[:2]
-    tiles = y_shape[0] * -(-y_shape[2] // 4) * -(-y_shape[3] // 4)
-    for name, number, least in (
-        ("channels on the narrower side", min(filters, channels), LEAST_CHANNELS),
-        ("channels in × channels out", filters * channels, LEAST_PAIRS),
-        ("tiles of 4×4 outputs", tiles, LEAST_TILES),
-    ):
+        taps = "3×3, 4×4 and 5×5 taps"
+        return [
+            *lines,
+            f"Winograd's algorithm serves {taps}, stride 1, dilation 1, one group alone",
+        ]
+    for name, number, least in _sizes(weight, y_shape):
         verdict = "enough" if number >= least else "too few"
         lines.append(f"{name}: {number:,}, {verdict} for Winograd, which pays from {least:,}")
     return lines

@@ -27,7 +27,7 @@ from numba.core import config
 
 from ..order import empty
 from . import _simd, conv2d_loops
-from ._bands import ROWS, Bands, clear, copy, frame, phases, put_rows, taps_of
+from ._bands import ROWS, Bands, frame, phases, put_rows, taps_of
 from ._jit import helper, kernel, prange
 from ._order import as_last, put_last, room_last
 from ._pack import packed_turned, packed_weights, padded_bias
@@ -37,6 +37,7 @@ LINE = _simd.LINE
 SPAN = 2 * WIDTH
 SLICES = 8  # a number of its own, not that of the threads: sums must not depend on them
 PARTIALS = 1 << 22  # at most so many partial sums (16 MiB)
+SHORT = ROWS // 3 * 2  # where ROWS would leave more of a tile empty
 FEW = 8  # blocks of a gradient for which dy is read as it lies
 CHUNK = 64  # pixels whose products are added while their numbers are in the fastest cache
 
@@ -201,13 +202,13 @@ def input_gradient(dy, on, weight, geometry, dx):
 # ---- the gradient of the weights ---------------------------------------------------------------
 
 
-def _products_of(columns):
-    """Return the helper for a block of ROWS numbers of the run × `columns` vectors of dy."""
+def _products_of(rows, columns):
+    """Return the helper for a block of `rows` numbers of the run × `columns` vectors of dy."""
 
     @helper
     def add_products(framed, starts, count, right, line, totals, step):
         """totals[i, j] += sum over pixels p of framed[starts[p] + i] * right[p * line + j]."""
-        tile = _simd.load_tile(_simd.zeros(ROWS, columns), totals, 0, step)
+        tile = _simd.load_tile(_simd.zeros(rows, columns), totals, 0, step)
         for p in range(count):
             tile = _simd.multiply_add(tile, framed, starts[p], 1, right, p * line)
         _simd.store(tile, totals, 0, step)
@@ -215,8 +216,10 @@ def _products_of(columns):
     return add_products
 
 
-_add_two = _products_of(2)
-_add_one = _products_of(1)
+_add_two = _products_of(ROWS, 2)
+_add_one = _products_of(ROWS, 1)
+_add_two_short = _products_of(SHORT, 2)
+_add_one_short = _products_of(SHORT, 1)
 
 
 @helper
@@ -224,46 +227,47 @@ def _lay_gradient(dy, on, masked, pixels, channels, groups, padded, right):
     """right[group, co // SPAN, p, co % SPAN] = dy[p, ...], filled up with zeros, 0 where masked."""
     own = channels // groups
     spans = (padded + SPAN - 1) // SPAN
-    for p in range(pixels):
-        for block in range(groups * spans):
-            group = block // spans
-            co = block % spans * SPAN
-            wide = min(SPAN, padded - co)
-            whole = min(wide, own - co)
-            at = p * channels + group * own + co
-            to = (group * padded + co) * pixels + p * wide
+    for block in range(groups * spans):
+        group = block // spans
+        co = block % spans * SPAN
+        wide = min(SPAN, padded - co)
+        whole = min(wide, own - co)
+        at = group * own + co
+        to = (group * padded + co) * pixels
+        for _ in range(pixels):
             for lane in range(0, wide, WIDTH):
-                if lane + WIDTH <= whole:
-                    vector = _simd.load(dy, at + lane)
-                    if masked:
-                        vector = _simd.where_positive(vector, _simd.load(on, at + lane))
-                    _simd.store(vector, right, to + lane, 0)
-                else:
-                    rest = _simd.pointer(right, to + lane)
-                    count = max(0, whole - lane)
-                    inner = _simd.pointer(dy, at + lane), _simd.pointer(on, at + lane)
-                    copy(*inner, masked, count, rest)
-                    clear(rest, count, WIDTH)
+                vector = _simd.load_some(dy, at + lane, whole - lane)
+                if masked:
+                    shown = _simd.load_some(on, at + lane, whole - lane)
+                    vector = _simd.where_positive(vector, shown)
+                _simd.store(vector, right, to + lane, 0)
+            at += channels
+            to += wide
 
 
 @kernel
-def _correlate(source, dy, on, masked, bands, starts, taps, parts, sums):
-    """sums[slice, group, tap, k, co] = sum of source * dy; a thread owns a slice, or some taps."""
+def _correlate(source, dy, on, masked, bands, starts, taps, size, parts, sums):
+    """sums[slice, group, tap, k, co] = sum of source * dy; a thread owns a slice, or some taps.
+
+    `size` numbers k at a time, ROWS or SHORT.
+    """
     number, rows, height, columns, top, left, step = bands
     slices, groups, _, deep, padded = sums.shape
     pictures, out_h, width, filters = dy.shape
     sizes = source.shape[1], source.shape[2], source.shape[3]
-    blocks = groups * taps.size * (deep // ROWS)
+    per_tap = deep // size
+    blocks = groups * taps.size * per_tap
     # where dy is read a few times only, laying it out doesn't pay
-    as_it_is = not masked and padded * groups == filters and blocks <= FEW
+    plain = padded * groups == filters and (blocks <= FEW or filters <= SPAN)
+    as_it_is = plain and not masked
     for task in prange(slices * parts):
         piece = task // parts
         part = task % parts
-        size = rows * width * groups * padded
-        room = np.zeros(size + height * columns * source.shape[3] + ROWS + LINE, np.float32)
+        laid = rows * width * groups * padded
+        room = np.zeros(laid + height * columns * source.shape[3] + ROWS + LINE, np.float32)
         right = _simd.align(_simd.pointer(room, 0))
-        framed = _simd.pointer(right, size)
-        totals = _simd.pointer(sums, piece * blocks * ROWS * padded)
+        framed = _simd.pointer(right, laid)
+        totals = _simd.pointer(sums, piece * blocks * size * padded)
         numbers = _simd.pointer(source, 0)
         for each in range(
             piece * pictures // slices * number, (piece + 1) * pictures // slices * number
@@ -282,9 +286,9 @@ def _correlate(source, dy, on, masked, bands, starts, taps, parts, sums):
                 count = min(CHUNK, pixels - begin)
                 starts_ = _simd.pointer(starts, begin)
                 for block in range(part * blocks // parts, (part + 1) * blocks // parts):
-                    group = block // (taps.size * (deep // ROWS))
-                    tap = taps[block // (deep // ROWS) % taps.size]
-                    tap += block % (deep // ROWS) * ROWS + group * (source.shape[3] // groups)
+                    group = block // (taps.size * per_tap)
+                    tap = taps[block // per_tap % taps.size]
+                    tap += block % per_tap * size + group * (source.shape[3] // groups)
                     window = _simd.pointer(framed, tap)
                     for co in range(0, padded, SPAN):
                         wide = min(SPAN, padded - co)
@@ -296,11 +300,15 @@ def _correlate(source, dy, on, masked, bands, starts, taps, parts, sums):
                             panel = _simd.pointer(
                                 right, (group * padded + co) * pixels + begin * wide
                             )
-                        own = _simd.pointer(totals, block * ROWS * padded + co)
-                        if wide > WIDTH:
+                        own = _simd.pointer(totals, block * size * padded + co)
+                        if wide > WIDTH and size == ROWS:
                             _add_two(window, starts_, count, panel, line, own, padded)
-                        else:
+                        elif wide > WIDTH:
+                            _add_two_short(window, starts_, count, panel, line, own, padded)
+                        elif size == ROWS:
                             _add_one(window, starts_, count, panel, line, own, padded)
+                        else:
+                            _add_one_short(window, starts_, count, panel, line, own, padded)
         _simd.hold(room)
 
 
@@ -324,13 +332,14 @@ def weight_gradient(dy, on, x, geometry, dweight):
     bands = Bands(x.shape[0], source.shape[1:], dy.shape[2:], step, reach, corner)
     taps, run = taps_of(kernel_h, kernel_w, dilation_h, dilation_w, bands, source.shape[3], groups)
     own = filters // groups
-    shape = (groups, taps.size, _simd.round_up(run, ROWS), _simd.round_up(own, WIDTH))
+    size = min(ROWS, SHORT, key=lambda rows: _simd.round_up(run, rows) * (1 + 1 / rows))
+    shape = (groups, taps.size, _simd.round_up(run, size), _simd.round_up(own, WIDTH))
     slices = max(1, min(SLICES, dy.shape[0], PARTIALS // math.prod(shape)))
-    parts = max(1, min(SLICES // slices, groups * taps.size * shape[2] // ROWS))
+    parts = max(1, min(SLICES // slices, groups * taps.size * shape[2] // size))
     sums = empty((slices, *shape), np.float32)
     sums[...] = 0
     numbers = bands.numbers()
-    _correlate(source, gradient, mask, masked, numbers, bands.starts, taps, parts, sums)
+    _correlate(source, gradient, mask, masked, numbers, bands.starts, taps, size, parts, sums)
     total = sums.sum(axis=0)[:, :, :run, :own].reshape(groups, kernel_h * kernel_w, channels, own)
     dweight.reshape(groups, own, channels, -1)[...] = total.transpose(0, 3, 2, 1)
 

@@ -1,4 +1,4 @@
-"""3×3 convolution by Winograd's algorithm F(4×4, 3×3): 4 times fewer multiplications.
+"""Convolution by Winograd's algorithm: for 3×3 taps 4 times fewer multiplications.
 
 What it does to the loops: a tile of 4×4 outputs takes 4·4·9 = 144 multiplications for each pair
 (ci, co) in the loops of ``conv2d_loops.py``. Here 6×6 inputs d, and the 3×3 weights g, are first
@@ -8,7 +8,9 @@ turned by small fixed matrices; then 36 products give the same 16 outputs:
 
 The turning costs additions, but a turned input serves every co and a turned weight every tile.
 What remains is, for each of the 36 positions, a product of matrices: tiles × ci by ci × co.
-(Lavin and Gray, "Fast algorithms for convolutional neural networks", 2016.)
+(Lavin and Gray, "Fast algorithms for convolutional neural networks", 2016.) Such is F(4×4, 3×3).
+With r×r taps the same 6×6 inputs give m×m outputs, m = 7 - r, and only A and G change: F(3×3, 4×4)
+takes 4 times, F(2×2, 5×5) 2.8 times fewer multiplications than the loops.
 
 - forward: a thread owns a block of tiles: it turns their inputs, and then, for SPAN output channels
   at a time, multiplies and turns back. Pictures lie channels last, so that one instruction turns a
@@ -38,10 +40,13 @@ from ._winograd_weights import turn_sums_back, turned_weights
 
 WIDTH = _simd.WIDTH
 LINE = _simd.LINE
+TAPS = (3, 4, 5)
 ROWS = 6 if WIDTH == 8 else 12
 SPAN = 2 * WIDTH
 TURNED = 1 << 16  # numbers of a block of turned tiles, at most, beyond ROWS tiles
 LEAST_TASKS = 8
+HEAVY = 1 << 16  # weights that, turned, don't stay in the cache
+HEAVY_ROWS = 2 * ROWS
 PAIRS = 1 << 20  # numbers of turned inputs and gradients whose products are added at once (4 MiB)
 DEEP = 4 if WIDTH == 8 else 8  # input channels of a block of the weights' gradient
 
@@ -49,20 +54,29 @@ DEEP = 4 if WIDTH == 8 else 8  # input channels of a block of the weights' gradi
 def serves(weight, stride_h, stride_w, dilation_h, dilation_w, groups):
     """Return whether this algorithm computes such a convolution itself."""
     steps = (stride_h, stride_w, dilation_h, dilation_w, groups)
-    return weight.dtype == np.float32 and weight.shape[2:] == (3, 3) and steps == (1,) * 5
+    square = weight.shape[2] == weight.shape[3] and weight.shape[2] in TAPS
+    return weight.dtype == np.float32 and square and steps == (1,) * 5
 
 
-def _tiles_of(total, channels):
-    """Return how many tiles make a block."""
-    fitting = max(ROWS, TURNED // (36 * channels) // ROWS * ROWS)
-    return min(fitting, _simd.round_up(-(-total // LEAST_TASKS), ROWS))
+def _tasks_of(total, channels, spans):
+    """Return how many tiles make a block, and in how many shares a block's outputs are computed.
+
+    Turned tiles should stay in the cache. But weights that don't are read anew for each block, so
+    then a block is large, and threads share its output channels.
+    """
+    fitting = TURNED // (36 * channels) // ROWS * ROWS
+    least = HEAVY_ROWS if channels * spans * SPAN >= HEAVY else ROWS
+    many = _simd.round_up(-(-total // LEAST_TASKS), ROWS)
+    size = max(least, min(fitting, many))
+    return size, max(1, min(spans, LEAST_TASKS * size // max(1, total)))
 
 
 @helper
-def _place(tile, tiles_h, tiles_w, top, left):
+def _place(tile, tiles, top, left):
     """Return picture, row and column where tile number `tile` of all pictures begins."""
+    tiles_h, tiles_w, outputs = tiles
     n = tile // (tiles_h * tiles_w)
-    return n, tile // tiles_w % tiles_h * 4 + top, tile % tiles_w * 4 + left
+    return n, tile // tiles_w % tiles_h * outputs + top, tile % tiles_w * outputs + left
 
 
 # ---- forward, and the gradient of the input ---------------------------------------------------
@@ -88,10 +102,10 @@ _by_one = _multiply_by(1)
 
 
 @helper
-def _finish(y, to, across, down, bias, relu):
-    """Add the bias to a vector of 4×4 outputs, and if `relu` put 0 where that is negative."""
-    for i in range(4):
-        for j in range(4):
+def _finish(y, to, across, down, outputs, bias, relu):
+    """Add the bias to a tile of outputs, and if `relu` put 0 where that is negative."""
+    for i in range(outputs):
+        for j in range(outputs):
             at = to + i * down + j * across
             value = _simd.plus(_simd.load(y, at), bias, 1)
             if relu:
@@ -100,31 +114,35 @@ def _finish(y, to, across, down, bias, relu):
 
 
 @helper
-def _turn_product(product, step, span, half, out, bias, relu, place, sizes, co, y):
-    """Write the 4×4 outputs of one tile: y[n, oh + i, ow + j, co...] = Aᵀ m A + bias."""
+def _turn_product(product, step, span, outputs, half, out, bias, relu, place, sizes, co, y):
+    """Write the outputs of one tile: y[n, oh + i, ow + j, co...] = Aᵀ m A + bias."""
     n, oh, ow = place
     height, width, filters = sizes
-    inside = oh + 4 <= height and ow + 4 <= width and co + span <= filters
+    inside = oh + outputs <= height and ow + outputs <= width and co + span <= filters
     base = ((n * height + oh) * width + ow) * filters + co
     for c in range(0, span, WIDTH):
         if inside:
             target, to, down, across = y, base + c, width * filters, filters
         else:
-            target, to, down, across = out, 0, 4 * WIDTH, WIDTH
-        turn_output(product, c, 6 * step, step, half, target, to, down, across)
-        _finish(target, to, across, down, _simd.load(bias, co + c), relu)
+            target, to, down, across = out, 0, outputs * WIDTH, WIDTH
+        turn_output(outputs, product, c, 6 * step, step, half, target, to, down, across)
+        _finish(target, to, across, down, outputs, _simd.load(bias, co + c), relu)
         if not inside:
-            for i in range(min(4, height - oh)):
-                for j in range(min(4, width - ow)):
+            for i in range(min(outputs, height - oh)):
+                for j in range(min(outputs, width - ow)):
                     for lane in range(min(WIDTH, filters - co - c)):
                         to = base + (i * width + j) * filters + c + lane
-                        y[to] = out[(i * 4 + j) * WIDTH + lane]
+                        y[to] = out[(i * outputs + j) * WIDTH + lane]
 
 
 @kernel
-def _forward(source, on, masked, weight, bias, relu, corner, tiles_h, tiles_w, size, y):
-    """Write y; a thread owns blocks of `size` tiles."""
+def _forward(source, on, masked, weight, bias, relu, corner, tiles, size, shares, y):
+    """Write y; a thread owns blocks of `size` tiles, or one of the shares of their channels.
+
+    tiles is (rows and columns of a picture's tiles, outputs in a row of a tile).
+    """
     top, left = corner
+    tiles_h, tiles_w, outputs = tiles
     pictures, height, width, filters = y.shape
     sizes = source.shape[1], source.shape[2], source.shape[3]
     channels = (source.shape[3] + WIDTH - 1) // WIDTH * WIDTH
@@ -132,18 +150,20 @@ def _forward(source, on, masked, weight, bias, relu, corner, tiles_h, tiles_w, s
     total = pictures * tiles_h * tiles_w
     step = size * channels + WIDTH
     product_step = size * SPAN + WIDTH
-    for task in prange((total + size - 1) // size):
+    spans = (padded + SPAN - 1) // SPAN
+    for task in prange((total + size - 1) // size * shares):
         # one piece of memory for all that this block needs between input and output
         room = np.empty(
-            36 * (step + product_step + channels + WIDTH) + 40 * WIDTH + LINE, np.float32
+            36 * (step + product_step + channels + WIDTH) + 52 * WIDTH + LINE, np.float32
         )
         turned = _simd.align(_simd.pointer(room, 0))
         product = _simd.pointer(turned, 36 * step)
         patch = _simd.pointer(product, 36 * product_step)
         scratch = _simd.pointer(patch, 36 * channels)
         half = _simd.pointer(scratch, 36 * WIDTH)
-        out = _simd.pointer(half, 24 * WIDTH)
-        first = task * size
+        out = _simd.pointer(half, 36 * WIDTH)
+        share = task % shares
+        first = task // shares * size
         count = min(size, total - first)
         numbers, mask = _simd.pointer(source, 0), _simd.pointer(on, 0)
         factors, shift, target = (
@@ -152,25 +172,15 @@ def _forward(source, on, masked, weight, bias, relu, corner, tiles_h, tiles_w, s
             _simd.pointer(y, 0),
         )
         for t in range(count):
-            place = _place(first + t, tiles_h, tiles_w, top, left)
-            turn_tile(
-                numbers,
-                mask,
-                masked,
-                sizes,
-                place,
-                False,
-                patch,
-                scratch,
-                turned,
-                t,
-                size,
-                channels,
-            )
-        for co in range(0, padded, SPAN):
+            place = _place(first + t, tiles, top, left)
+            given = numbers, mask, masked, sizes, place, 0
+            turn_tile(*given, patch, scratch, turned, t, size, channels)
+        for each in range(share * spans // shares, (share + 1) * spans // shares):
+            co = each * SPAN
             span = min(SPAN, padded - co)
             for position in range(36):
-                taps = _simd.pointer(factors, (co * 36 + position * span) * channels)
+                block = 36 * (co * channels + each * WIDTH)
+                taps = _simd.pointer(factors, block + position * (channels * span + WIDTH))
                 for t in range(0, count, ROWS):
                     row = _simd.pointer(turned, position * step + t * channels)
                     to = _simd.pointer(product, position * product_step + t * SPAN)
@@ -179,11 +189,22 @@ def _forward(source, on, masked, weight, bias, relu, corner, tiles_h, tiles_w, s
                     else:
                         _by_one(row, channels, channels, taps, to)
             for t in range(count):
-                place = _place(first + t, tiles_h, tiles_w, 0, 0)
+                place = _place(first + t, tiles, 0, 0)
                 own = _simd.pointer(product, t * SPAN)
                 shape = height, width, filters
                 _turn_product(
-                    own, product_step, span, half, out, shift, relu, place, shape, co, target
+                    own,
+                    product_step,
+                    span,
+                    outputs,
+                    half,
+                    out,
+                    shift,
+                    relu,
+                    place,
+                    shape,
+                    co,
+                    target,
                 )
         _simd.hold(room)
 
@@ -195,19 +216,27 @@ def convolve(x, on, weight, bias, relu, geometry, y):
     isn't positive.
     """
     _, _, pad_top, pad_left, *_ = geometry
-    _convolve(x, on, turned_weights(weight, False), bias, relu, pad_top, pad_left, y)
+    turned = turned_weights(weight, False)
+    _convolve(x, on, turned, weight.shape[2], bias, relu, pad_top, pad_left, y)
 
 
-def _convolve(x, on, turned, bias, relu, pad_top, pad_left, y):
-    tiles_h, tiles_w = -(-y.shape[2] // 4), -(-y.shape[3] // 4)
+def _tiles(y, taps):
+    """Return rows and columns of tiles of outputs y, and outputs in a row of a tile."""
+    outputs = 7 - taps
+    return -(-y.shape[2] // outputs), -(-y.shape[3] // outputs), outputs
+
+
+def _convolve(x, on, turned, taps, bias, relu, pad_top, pad_left, y):
+    tiles = _tiles(y, taps)
     source, room = as_last(x), room_last(y)
     masked = on is not None
     mask = (as_last(on) if masked else source).reshape(-1)
-    size = _tiles_of(y.shape[0] * tiles_h * tiles_w, _simd.round_up(x.shape[1], WIDTH))
+    deep, spans = _simd.round_up(x.shape[1], WIDTH), -(-y.shape[1] // SPAN)
+    size, shares = _tasks_of(y.shape[0] * tiles[0] * tiles[1], deep, spans)
     shift = np.zeros(_simd.round_up(bias.size, WIDTH), np.float32)
     shift[: bias.size] = bias
     corner = -pad_top, -pad_left
-    _forward(source, mask, masked, turned, shift, relu, corner, tiles_h, tiles_w, size, room)
+    _forward(source, mask, masked, turned, shift, relu, corner, tiles, size, shares, room)
     put_last(room, y)
 
 
@@ -235,7 +264,9 @@ def input_gradient(dy, on, weight, geometry, dx):
     """Write dx from dy, which counts as 0 wherever `on`, if given, isn't positive."""
     _, _, pad_top, pad_left, *_ = geometry
     zeros = np.zeros(dx.shape[1], np.float32)
-    _convolve(dy, on, turned_weights(weight, True), zeros, False, 2 - pad_top, 2 - pad_left, dx)
+    taps = weight.shape[2]
+    pads = taps - 1 - pad_top, taps - 1 - pad_left
+    _convolve(dy, on, turned_weights(weight, True), taps, zeros, False, *pads, dx)
 
 
 # ---- the gradient of the weights ---------------------------------------------------------------
@@ -246,12 +277,19 @@ def _turn_pair(pictures, gradients, places, first, t, tiles, room, left, right):
     """Turn the inputs and the gradient of tile first + t."""
     source, sizes = pictures
     dy, on, masked, shape = gradients
-    tiles_h, tiles_w, top, left_column = places
-    patch = _simd.pointer(room, 36 * WIDTH)
-    place = _place(first + t, tiles_h, tiles_w, top, left_column)
-    turn_tile(source, source, False, sizes, place, False, patch, room, left, t, tiles, WIDTH)
-    place = _place(first + t, tiles_h, tiles_w, 0, 0)
-    turn_tile(dy, on, masked, shape, place, True, patch, room, right, t, tiles, SPAN)
+    tiles_h, tiles_w, outputs, top, left_column = places
+    grid = tiles_h, tiles_w, outputs
+    rooms = _simd.pointer(room, 36 * WIDTH), room
+    for side in range(2):  # both in one place, so that the compiler meets it once
+        if side == 0:
+            numbers, mask, hidden, size, turned = source, source, False, sizes, left
+            top_, left_, size_, span = top, left_column, 0, WIDTH
+        else:
+            numbers, mask, hidden, size, turned = dy, on, masked, shape, right
+            top_, left_, size_, span = 0, 0, outputs, SPAN
+        place = _place(first + t, grid, top_, left_)
+        given = numbers, mask, hidden, size, place, size_
+        turn_tile(*given, *rooms, turned, t, tiles, span)
 
 
 def _add_by(columns):
@@ -279,7 +317,7 @@ def _backward_weight(source, dy, on, masked, places, tiles, left, right, sums):
     `tiles` at a time are turned, a thread owning tiles, and then multiplied, a thread owning
     positions and SPAN output channels.
     """
-    tiles_h, tiles_w, _, _ = places
+    tiles_h, tiles_w, _, _, _ = places
     _, channels, padded = sums.shape
     sizes = source.shape[1], source.shape[2], source.shape[3]
     shape = dy.shape[1], dy.shape[2], dy.shape[3]
@@ -324,22 +362,22 @@ def conv2d_backward_weight(
 def weight_gradient(dy, on, x, geometry, dweight):
     """Write dweight from dy, which counts as 0 wherever `on`, if given, isn't positive."""
     _, _, pad_top, pad_left, *_ = geometry
-    filters, channels = dweight.shape[:2]
-    tiles_h, tiles_w = -(-dy.shape[2] // 4), -(-dy.shape[3] // 4)
+    filters, channels, taps, _ = dweight.shape
+    grid = _tiles(dy, taps)
     source, gradient = as_last(x), as_last(dy)
     masked = on is not None
     mask = (as_last(on) if masked else gradient).reshape(-1)
     deep, padded = _simd.round_up(channels, WIDTH), _simd.round_up(filters, WIDTH)
-    total = max(1, dy.shape[0] * tiles_h * tiles_w)
+    total = max(1, dy.shape[0] * grid[0] * grid[1])
     chunks = -(-total // max(ROWS, PAIRS // (36 * (deep + padded))))
     tiles = -(-total // chunks)
     left = empty((36 * (tiles * deep + WIDTH),), np.float32)
     right = empty((36 * (tiles * padded + WIDTH),), np.float32)
     sums = empty((36, deep, padded), np.float32)
     sums[...] = 0
-    places = tiles_h, tiles_w, -pad_top, -pad_left
+    places = *grid, -pad_top, -pad_left
     _backward_weight(source, gradient, mask, masked, places, tiles, left, right, sums)
-    turn_sums_back(sums, dweight.reshape(filters, channels, 9))
+    turn_sums_back(sums, dweight)
 
 
 if config.DISABLE_JIT:  # vector registers exist in compiled code only

@@ -12,6 +12,7 @@ Python threads instead, slowly but on any machine.
 
 import functools
 import warnings
+from typing import NamedTuple
 
 import numpy as np
 from numba import config
@@ -24,20 +25,42 @@ try:
 except ImportError:  # a Numba without numba.cuda, and no numba-cuda: availability() says so
     cuda = None
 
+try:
+    from numba.cuda.extending import intrinsic
+except ImportError:  # Numba's own CUDA, which compiles none of them, can import them still
+    from numba.extending import intrinsic
+
 __all__ = [
+    "IS_NVIDIAS",
+    "SIMULATED",
+    "WHOLE_BLOCK",
     "availability",
+    "capability",
+    "constant",
     "cuda",
     "device",
     "empty",
+    "intrinsic",
     "is_device_array",
     "kernel",
     "launch",
+    "launch_blocks",
+    "running_block",
+    "scratch",
+    "stream",
     "to_device",
     "to_host",
 ]
 
 SIMULATED = bool(config.ENABLE_CUDASIM)
+if SIMULATED:  # what a kernel calls ``cuda``; other functions have to ask for it
+    from numba.cuda.simulator.kernel import _get_kernel_context as running_block
+else:
+    running_block = None
 THREADS_PER_BLOCK = 64 if SIMULATED else 128
+WHOLE_BLOCK = 32 if SIMULATED else 256  # where the threads of a block work on one number
+# numba-cuda, or the simulator: what is beyond plain loops asks for things that the other lacks
+IS_NVIDIAS = SIMULATED or getattr(cuda, "implementation", None) == "NVIDIA"
 
 NO_PACKAGE = (
     "CUDA's compiler is not installed: pip install 'numcnn[cuda13]' "
@@ -71,9 +94,35 @@ def availability():
     return f"CUDA does not start: {' '.join(error.split())} Or use device='cpu'."
 
 
-def kernel(function):
+class Limits(NamedTuple):
+    """What the machine code of a kernel may use; ``tests/test_cuda_offline.py`` holds it to that.
+
+    A multiprocessor has 65,536 registers for at most 2,048 threads: from 33 on fewer threads fit,
+    and there are fewer to hide one another's waits for memory.
+    """
+
+    registers: int  # for each thread
+    double: bool  # float64 arithmetic in the float32 build, on purpose
+    threads: int | None  # in a block, where the kernel is written for one number of them
+
+    @property
+    def bounds(self):
+        """Return what the compiler is told: one block at a time may have all registers."""
+        return (self.threads, 1) if self.threads else None
+
+
+LIMITS = {}  # for each kernel; a new one joins by being decorated
+
+
+def kernel(function=None, *, registers=64, double=False, threads=None):
     """Compile a function that every thread of a launch runs; exact arithmetic, no fastmath."""
-    return function if cuda is None else cuda.jit(function)
+    if function is None:
+        return functools.partial(kernel, registers=registers, double=double, threads=threads)
+    limits = Limits(registers, double, threads)
+    bounds = {"launch_bounds": limits.bounds} if threads and IS_NVIDIAS and not SIMULATED else {}
+    compiled = function if cuda is None else cuda.jit(function, **bounds)
+    LIMITS[compiled] = limits
+    return compiled
 
 
 def device(function):
@@ -85,20 +134,33 @@ def launch(kernel, size, *args):
     """Run a kernel with (at least) one thread for each of ``size`` outputs.
 
     Threads come in whole blocks, so a kernel begins by asking whether its ``cuda.grid(1)`` is
-    below ``size``. An array of the host among the arguments is an error: Numba would copy it
-    to the GPU and back without a word, at every launch.
+    below ``size``.
     """
+    launch_blocks(kernel, -(-size // THREADS_PER_BLOCK), THREADS_PER_BLOCK, *args)
+
+
+def launch_blocks(kernel, blocks, threads, *args):
+    """Run a kernel in ``blocks`` blocks, a number or up to three, of ``threads`` threads each.
+
+    An array of the host among the arguments is an error: Numba would copy it to the GPU and back
+    without a word, at every launch.
+    """
+    _refuse_host_arrays(kernel, args)
+    blocks = (blocks,) if isinstance(blocks, int) else blocks
+    if min(blocks) > 0:
+        _configured(kernel, blocks, threads)(*args)
+
+
+def _refuse_host_arrays(kernel, args):
     for position, argument in enumerate(args):
         if isinstance(argument, np.ndarray):
             raise TypeError(
                 f"argument {position} of {kernel.__name__} in {kernel.__module__} is a NumPy "
                 f"array of shape {argument.shape}, on the host: move it with to_device() first"
             )
-    if size > 0:
-        _configured(kernel, -(-size // THREADS_PER_BLOCK))(*args)
 
 
-def _configured(kernel, blocks):
+def _configured(kernel, blocks, threads):
     """Return the kernel with its grid chosen, ready to be called.
 
     Numba warns of grids that leave most of a large GPU idle. Small layers have them and there
@@ -106,7 +168,7 @@ def _configured(kernel, blocks):
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Grid size .* low occupancy")
-        return kernel[blocks, THREADS_PER_BLOCK]
+        return kernel[blocks, threads, stream()]
 
 
 # A network launches the same few hundred pairs (kernel, blocks) at every step. Numba keeps 128
@@ -116,9 +178,47 @@ if not SIMULATED:
     _configured = functools.lru_cache(maxsize=4096)(_configured)
 
 
+@functools.cache
+def stream():
+    """Return the stream that every kernel runs on, one after the other.
+
+    Copies that don't name it wait for it, and it for them; only another stream runs beside it.
+    """
+    return cuda.stream()
+
+
 def empty(shape, dtype):
     """Return an array on the GPU, its contents undefined."""
     return cuda.device_array(shape, dtype)
+
+
+_constants, _scratch = {}, {}
+
+
+def constant(make, *numbers):
+    """Return ``make(*numbers)``, an array of the host, on the GPU: copied there the first time."""
+    key = (make, *numbers)
+    if key not in _constants:
+        _constants[key] = to_device(make(*numbers))
+    return _constants[key]
+
+
+def scratch(purpose, size, dtype):
+    """Return an array on the GPU with room for at least ``size`` numbers, its contents undefined.
+
+    It is the same one whenever the purpose is: launches run one after the other, so the next may
+    write where the one before has read.
+    """
+    key = purpose, np.dtype(dtype)
+    if key not in _scratch or _scratch[key].size < size:
+        _scratch[key] = empty(size, dtype)
+    return _scratch[key]
+
+
+@functools.cache
+def capability():
+    """Return the GPU's compute capability, as ``(9, 0)``; the newest in the simulator."""
+    return (99, 0) if SIMULATED else tuple(cuda.get_current_device().compute_capability)
 
 
 def to_device(host):

@@ -25,7 +25,7 @@ def adaptive_avg_pool2d_backward_input(dy, dx):
     launch(_backward_input, dx.size, dy, dx)
 
 
-@kernel
+@kernel(registers=72)
 def _forward(x, y):
     i = cuda.grid(1)
     if i < y.size:
@@ -39,7 +39,7 @@ def _forward(x, y):
         y[n, c, oh, ow] = total / x.dtype.type((bottom - top) * (right - left))
 
 
-@kernel
+@kernel(registers=96)
 def _backward_input(dy, dx):
     i = cuda.grid(1)
     if i < dx.size:

@@ -24,7 +24,7 @@ def adaptive_max_pool2d_backward_input(dy, argmax, dx):
     launch(_backward_input, dx.size, dy, argmax, dx)
 
 
-@kernel
+@kernel(registers=80)
 def _forward(x, y, argmax):
     i = cuda.grid(1)
     if i < y.size:
@@ -44,7 +44,7 @@ def _forward(x, y, argmax):
         argmax[n, c, oh, ow] = winner
 
 
-@kernel
+@kernel(registers=96)
 def _backward_input(dy, argmax, dx):
     i = cuda.grid(1)
     if i < dx.size:

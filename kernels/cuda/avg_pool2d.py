@@ -144,7 +144,7 @@ def _forward(
         y[n, c, oh, ow] = total / x.dtype.type(divisor)
 
 
-@kernel
+@kernel(registers=96)
 def _backward_input(
     dy,
     kernel_h,

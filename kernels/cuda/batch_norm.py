@@ -1,8 +1,10 @@
-"""Batch normalisation, the loops of ``reference/batch_norm.py``, one thread per output.
+"""Batch normalisation, the loops of ``reference/batch_norm.py``.
 
-The statistics come first, a thread for each channel c, which it walks through alone; so do the
-two sums of the backward pass. Then a thread owns one y[n, c, s] or dx[n, c, s]. Differences from
-the mean are taken in float64, as in the reference.
+The statistics come first, a block of threads for each channel c; so do the two sums of the
+backward pass. Thread t of T adds up the numbers t, t + T, t + 2 T ... of the channel, counted
+through all pictures, so that neighbouring threads read neighbouring numbers; ``block_sum`` of
+``_intrinsics.py`` adds up the threads. Then a thread owns one y[n, c, s] or dx[n, c, s].
+Differences from the mean are taken in float64, as in the reference.
 
 Shapes and letters as in ``reference/batch_norm.py``; every output array is overwritten.
 """
@@ -11,13 +13,15 @@ import math
 
 import numpy as np
 
-from ._cuda import cuda, kernel, launch
+from ._channels import channel_sums, first_of, next_of
+from ._cuda import WHOLE_BLOCK, cuda, kernel, launch, launch_blocks
 from ._index import unravel3
+from ._intrinsics import block_sum
 
 
 def batch_norm_forward(x, weight, bias, eps, mean, var, y):
-    """Write mean and var, a thread for each channel; then y, a thread for each y[n, c, s]."""
-    launch(_statistics, mean.size, x, mean, var)
+    """Write mean and var, a block for each channel; then y, a thread for each y[n, c, s]."""
+    launch_blocks(_statistics, mean.size, WHOLE_BLOCK, x, mean, var)
     launch(_normalise, y.size, x, weight, bias, eps, mean, var, y)
 
 
@@ -27,41 +31,44 @@ def batch_norm_update(mean, var, count, momentum, running_mean, running_var):
 
 
 def batch_norm_backward_input(dy, x, weight, mean, var, eps, dweight, dbias, dx):
-    """Write dweight and dbias, a thread for each channel; then dx, a thread for each x."""
+    """Write dweight and dbias, a block for each channel; then dx, a thread for each x."""
     batch_norm_backward_weight(dy, x, mean, var, eps, dweight)
     batch_norm_backward_bias(dy, dbias)
     launch(_backward_input, dx.size, dy, x, weight, mean, var, eps, dweight, dbias, dx)
 
 
 def batch_norm_backward_weight(dy, x, mean, var, eps, dweight):
-    """Write dweight; a thread owns one dweight[c]."""
-    launch(_backward_weight, dweight.size, dy, x, mean, var, eps, dweight)
+    """Write dweight; a block owns one dweight[c]."""
+    launch_blocks(_backward_weight, dweight.size, WHOLE_BLOCK, dy, x, mean, var, eps, dweight)
 
 
 def batch_norm_backward_bias(dy, dbias):
-    """Write dbias; a thread owns one dbias[c]."""
-    launch(_backward_bias, dbias.size, dy, dbias)
+    """Write dbias; a block owns one dbias[c]."""
+    channel_sums(dy, dbias)
 
 
-@kernel
+@kernel(double=True)
 def _statistics(x, mean, var):
-    c = cuda.grid(1)
-    if c < mean.size:
-        count = x.shape[0] * x.shape[2]
-        total = np.float64(0)
-        for n in range(x.shape[0]):
-            for s in range(x.shape[2]):
-                total += x[n, c, s]
-        centre = total / count
-        total = np.float64(0)
-        for n in range(x.shape[0]):
-            for s in range(x.shape[2]):
-                total += (x[n, c, s] - centre) * (x[n, c, s] - centre)
+    c, thread, threads = cuda.blockIdx.x, cuda.threadIdx.x, cuda.blockDim.x
+    count = x.shape[0] * x.shape[2]
+    own = np.float64(0)
+    n, s = first_of(thread, x.shape[2])
+    while n < x.shape[0]:
+        own += x[n, c, s]
+        n, s = next_of(n, s, threads, x.shape[2])
+    centre = block_sum(own) / count
+    own = np.float64(0)
+    n, s = first_of(thread, x.shape[2])
+    while n < x.shape[0]:
+        own += (x[n, c, s] - centre) * (x[n, c, s] - centre)
+        n, s = next_of(n, s, threads, x.shape[2])
+    total = block_sum(own)
+    if thread == 0:
         mean[c] = centre
         var[c] = total / count
 
 
-@kernel
+@kernel(double=True)
 def _normalise(x, weight, bias, eps, mean, var, y):
     i = cuda.grid(1)
     if i < y.size:
@@ -70,7 +77,7 @@ def _normalise(x, weight, bias, eps, mean, var, y):
         y[n, c, s] = weight[c] * xhat + bias[c]
 
 
-@kernel
+@kernel(double=True)
 def _update(mean, var, count, momentum, running_mean, running_var):
     c = cuda.grid(1)
     if c < mean.size:
@@ -79,7 +86,7 @@ def _update(mean, var, count, momentum, running_mean, running_var):
         running_var[c] = (1 - momentum) * running_var[c] + momentum * unbiased
 
 
-@kernel
+@kernel(double=True)
 def _backward_input(dy, x, weight, mean, var, eps, dweight, dbias, dx):
     i = cuda.grid(1)
     if i < dx.size:
@@ -91,24 +98,15 @@ def _backward_input(dy, x, weight, mean, var, eps, dweight, dbias, dx):
         dx[n, c, s] = weight[c] * inverse * inner
 
 
-@kernel
+@kernel(double=True)
 def _backward_weight(dy, x, mean, var, eps, dweight):
-    c = cuda.grid(1)
-    if c < dweight.size:
-        inverse = 1 / math.sqrt(var[c] + eps)
-        total = np.float64(0)
-        for n in range(x.shape[0]):
-            for s in range(x.shape[2]):
-                total += dy[n, c, s] * ((x[n, c, s] - mean[c]) * inverse)
+    c, thread, threads = cuda.blockIdx.x, cuda.threadIdx.x, cuda.blockDim.x
+    inverse = 1 / math.sqrt(var[c] + eps)
+    own = np.float64(0)
+    n, s = first_of(thread, x.shape[2])
+    while n < x.shape[0]:
+        own += dy[n, c, s] * ((x[n, c, s] - mean[c]) * inverse)
+        n, s = next_of(n, s, threads, x.shape[2])
+    total = block_sum(own)
+    if thread == 0:
         dweight[c] = total
-
-
-@kernel
-def _backward_bias(dy, dbias):
-    c = cuda.grid(1)
-    if c < dbias.size:
-        total = np.float64(0)
-        for n in range(dy.shape[0]):
-            for s in range(dy.shape[2]):
-                total += dy[n, c, s]
-        dbias[c] = total

@@ -12,12 +12,12 @@ from ._index import unravel3
 
 def batch_norm_eval_forward(x, weight, bias, mean, var, eps, y):
     """Write y; a thread owns one y[n, c, s]."""
-    launch(_forward, y.size, x, weight, bias, mean, var, eps, y)
+    launch(_forward, y.size, x, weight, bias, mean, var, x.dtype.type(eps), y)
 
 
 def batch_norm_eval_backward_input(dy, weight, var, eps, dx):
     """Write dx; a thread owns one dx[n, c, s]."""
-    launch(_backward_input, dx.size, dy, weight, var, eps, dx)
+    launch(_backward_input, dx.size, dy, weight, var, dy.dtype.type(eps), dx)
 
 
 @kernel

@@ -35,7 +35,7 @@ def group_norm_backward_bias(dy, dbias):
     launch(_backward_bias, dbias.size, dy, dbias)
 
 
-@kernel
+@kernel(double=True)
 def _statistics(x, mean, var):
     i = cuda.grid(1)
     if i < mean.size:
@@ -55,7 +55,7 @@ def _statistics(x, mean, var):
         var[n, g] = total / count
 
 
-@kernel
+@kernel(double=True)
 def _normalise(x, weight, bias, eps, mean, var, y):
     i = cuda.grid(1)
     if i < y.size:
@@ -65,7 +65,7 @@ def _normalise(x, weight, bias, eps, mean, var, y):
         y[n, c, s] = weight[c] * xhat + bias[c]
 
 
-@kernel
+@kernel(registers=80, double=True)
 def _backward_input(dy, x, weight, mean, var, eps, dx):
     i = cuda.grid(1)
     if i < mean.size:
@@ -87,7 +87,7 @@ def _backward_input(dy, x, weight, mean, var, eps, dx):
                 dx[n, c, s] = inverse * inner
 
 
-@kernel
+@kernel(double=True)
 def _backward_weight(dy, x, mean, var, eps, dweight):
     c = cuda.grid(1)
     if c < dweight.size:
@@ -100,7 +100,7 @@ def _backward_weight(dy, x, mean, var, eps, dweight):
         dweight[c] = total
 
 
-@kernel
+@kernel(double=True)
 def _backward_bias(dy, dbias):
     c = cuda.grid(1)
     if c < dbias.size:

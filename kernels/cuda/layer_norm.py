@@ -35,7 +35,7 @@ def layer_norm_backward_bias(dy, dbias):
     launch(_backward_bias, dbias.size, dy, dbias)
 
 
-@kernel
+@kernel(double=True)
 def _statistics(x, mean, var):
     r = cuda.grid(1)
     if r < mean.size:
@@ -50,7 +50,7 @@ def _statistics(x, mean, var):
         var[r] = total / x.shape[1]
 
 
-@kernel
+@kernel(double=True)
 def _normalise(x, weight, bias, eps, mean, var, y):
     i = cuda.grid(1)
     if i < y.size:
@@ -59,7 +59,7 @@ def _normalise(x, weight, bias, eps, mean, var, y):
         y[r, m] = weight[m] * xhat + bias[m]
 
 
-@kernel
+@kernel(double=True)
 def _backward_input(dy, x, weight, mean, var, eps, dx):
     r = cuda.grid(1)
     if r < mean.size:
@@ -77,7 +77,7 @@ def _backward_input(dy, x, weight, mean, var, eps, dx):
             dx[r, m] = inverse * inner
 
 
-@kernel
+@kernel(double=True)
 def _backward_weight(dy, x, mean, var, eps, dweight):
     m = cuda.grid(1)
     if m < dweight.size:
@@ -87,7 +87,7 @@ def _backward_weight(dy, x, mean, var, eps, dweight):
         dweight[m] = total
 
 
-@kernel
+@kernel(double=True)
 def _backward_bias(dy, dbias):
     m = cuda.grid(1)
     if m < dbias.size:

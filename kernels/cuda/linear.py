@@ -1,75 +1,42 @@
-"""Fully connected layer, the loops of ``reference/linear.py`` with one thread per output.
+"""Fully connected layer: chooses the file that computes it.
 
-The reference's two outer loops become the thread's number; its inner loop stays. So each nest
-owns what it writes, also backwards: a thread of backward_input owns one dx[n, ci] and adds up
-over co, a thread of backward_weight owns one dweight[co, ci] and adds up over n, a thread of
-backward_bias owns one dbias[co].
-
-Shapes and letters as in ``reference/linear.py``; every output array is overwritten.
+``linear_loops.py``
+    The loops of ``reference/linear.py``, a thread for each number. Any type; read this one first.
+``linear_tiled.py``
+    The same sums by tiles in shared memory and registers. Float32.
 """
 
-from ._cuda import cuda, kernel, launch
-from ._index import unravel2
+from . import _tiles, linear_loops, linear_tiled
+
+__all__ = [
+    "choose",
+    "linear_backward_bias",
+    "linear_backward_input",
+    "linear_backward_weight",
+    "linear_forward",
+]
+
+
+def choose(dtype):
+    """Return the module for numbers of a type."""
+    return linear_tiled if _tiles.serve(dtype) else linear_loops
 
 
 def linear_forward(x, weight, bias, y):
-    """Write y; a thread owns one y[n, co]."""
-    launch(_forward, y.size, x, weight, bias, y)
+    """Write y = x wᵀ + b."""
+    choose(x.dtype).linear_forward(x, weight, bias, y)
 
 
 def linear_backward_input(dy, weight, dx):
-    """Write dx; a thread owns one dx[n, ci]."""
-    launch(_backward_input, dx.size, dy, weight, dx)
+    """Write dx, the gradient of x."""
+    choose(dy.dtype).linear_backward_input(dy, weight, dx)
 
 
 def linear_backward_weight(dy, x, dweight):
-    """Write dweight; a thread owns one dweight[co, ci]."""
-    launch(_backward_weight, dweight.size, dy, x, dweight)
+    """Write dweight, the gradient of the weights."""
+    choose(dy.dtype).linear_backward_weight(dy, x, dweight)
 
 
 def linear_backward_bias(dy, dbias):
-    """Write dbias; a thread owns one dbias[co]."""
-    launch(_backward_bias, dbias.size, dy, dbias)
-
-
-@kernel
-def _forward(x, weight, bias, y):
-    i = cuda.grid(1)
-    if i < y.size:
-        n, co = unravel2(i, y.shape[1])
-        total = bias[co]
-        for ci in range(x.shape[1]):
-            total += x[n, ci] * weight[co, ci]
-        y[n, co] = total
-
-
-@kernel
-def _backward_input(dy, weight, dx):
-    i = cuda.grid(1)
-    if i < dx.size:
-        n, ci = unravel2(i, dx.shape[1])
-        total = dx.dtype.type(0)
-        for co in range(dy.shape[1]):
-            total += dy[n, co] * weight[co, ci]
-        dx[n, ci] = total
-
-
-@kernel
-def _backward_weight(dy, x, dweight):
-    i = cuda.grid(1)
-    if i < dweight.size:
-        co, ci = unravel2(i, dweight.shape[1])
-        total = dweight.dtype.type(0)
-        for n in range(dy.shape[0]):
-            total += dy[n, co] * x[n, ci]
-        dweight[co, ci] = total
-
-
-@kernel
-def _backward_bias(dy, dbias):
-    co = cuda.grid(1)
-    if co < dbias.size:
-        total = dbias.dtype.type(0)
-        for n in range(dy.shape[0]):
-            total += dy[n, co]
-        dbias[co] = total
+    """Write dbias, the gradient of the bias."""
+    linear_loops.linear_backward_bias(dy, dbias)

@@ -115,7 +115,7 @@ def _forward(
         argmax[n, c, oh, ow] = winner
 
 
-@kernel
+@kernel(registers=96)
 def _backward_input(
     dy,
     argmax,

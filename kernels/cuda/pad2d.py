@@ -72,7 +72,7 @@ def _forward(x, pad_top, pad_left, mode, fill, y):
         y[n, c, oh, ow] = x[n, c, ih, iw] if ih >= 0 and iw >= 0 else fill
 
 
-@kernel
+@kernel(registers=120)
 def _backward_input(dy, pad_top, pad_left, mode, dx):
     i = cuda.grid(1)
     if i < dx.size:

@@ -10,7 +10,8 @@ import math
 
 import numpy as np
 
-from ._cuda import cuda, empty, kernel, launch
+from ._cuda import cuda, kernel, launch
+from ._memory import empty
 
 MOST_SUMS = 1024
 
@@ -29,7 +30,7 @@ def power_sum_backward_input(x, power, dtotal, dx):
     launch(_backward_input, dx.size, x, float(power), number(0), slope, exponent, dx)
 
 
-@kernel
+@kernel(double=True)
 def _partial_sums(x, power, sums):
     t = cuda.grid(1)
     if t < sums.size:
@@ -47,7 +48,7 @@ def _partial_sums(x, power, sums):
         sums[t] = found
 
 
-@kernel
+@kernel(double=True)
 def _combine(sums, power, total):
     if cuda.grid(1) == 0:
         found = 0.0
@@ -59,7 +60,7 @@ def _combine(sums, power, total):
         total[0] = found
 
 
-@kernel
+@kernel(double=True)
 def _backward_input(x, power, zero, slope, exponent, dx):
     i = cuda.grid(1)
     if i < dx.size:

@@ -87,7 +87,7 @@ def _forward(x, align_corners, scale_h, scale_w, y):
         y[n, c, oh, ow] = mean_of_two(upper, lower, v, one)
 
 
-@kernel
+@kernel(registers=96)
 def _backward_input(dy, align_corners, scale_h, scale_w, dx):
     i = cuda.grid(1)
     if i < dx.size:

@@ -53,7 +53,7 @@ def _forward(x, scale_h, scale_w, y):
         y[n, c, oh, ow] = x[n, c, ih, iw]
 
 
-@kernel
+@kernel(registers=72)
 def _backward_input(dy, scale_h, scale_w, dx):
     i = cuda.grid(1)
     if i < dx.size:

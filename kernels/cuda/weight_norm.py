@@ -36,7 +36,7 @@ def slice_product(a, b, k):
     return total
 
 
-@kernel
+@kernel(double=True)
 def _forward(v, g, w):
     k = cuda.grid(1)
     if k < v.shape[1]:
@@ -46,7 +46,7 @@ def _forward(v, g, w):
                 w[p, k, q] = v[p, k, q] * scale
 
 
-@kernel
+@kernel(double=True)
 def _backward_input(dw, v, g, dv):
     k = cuda.grid(1)
     if k < v.shape[1]:
@@ -58,7 +58,7 @@ def _backward_input(dw, v, g, dv):
                 dv[p, k, q] = (dw[p, k, q] - v[p, k, q] * along) * scale
 
 
-@kernel
+@kernel(double=True)
 def _backward_weight(dw, v, dg):
     k = cuda.grid(1)
     if k < v.shape[1]:

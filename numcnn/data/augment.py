@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from numcnn.memory import need_memory
 from numcnn.shapes import as_count
 
 Range = float | Sequence[float]
@@ -37,8 +38,7 @@ def random_shift(pixels: int) -> Callable:
     ValueError
         Here, if `pixels` is negative; in the transform, if `xb` holds no pictures.
     """
-    if pixels < 0:
-        raise ValueError(f"pixels must be 0 or more; got {pixels}")
+    pixels = as_count(pixels, "pixels", 0)
 
     def transform(xb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         _need_pictures("random_shift", xb)
@@ -272,6 +272,9 @@ def _need_pictures(who, xb):
 def _crop(xb, rng, padding, mode):
     count, _, height, width = xb.shape
     frame = ((0, 0), (0, 0), (padding, padding), (padding, padding))
+    numbers = len(xb) * xb.shape[1] * (height + 2 * padding) * (width + 2 * padding)
+    what = f"a frame of {padding} pixels around pictures of {height}×{width}"
+    need_memory(numbers * xb.itemsize, what, "move them by less")
     framed = np.pad(xb, frame, mode)
     top, left = rng.integers(0, 2 * padding + 1, (2, count))
     # every place where a picture could be cut out, as a view; then the one drawn, as a copy

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from numcnn.data.streams import open_plain_or_gzip, read_at_most
+from numcnn.memory import need_memory
 
 DTYPE_OF_CODE: dict[int, np.dtype] = {
     0x08: np.dtype(">u1"),
@@ -58,6 +59,8 @@ def read_idx(path: str | os.PathLike) -> np.ndarray:
         # A plain file's size is known, so a false header costs no memory at all.
         if size is not None and size != header + expected:
             raise _wrong_length(path, dtype, shape, header, f"{size - header:,}")
+        shown = " × ".join(map(str, shape))
+        need_memory(expected, f"{path}: {shown} values", "check the file, or split it")
         data = read_at_most(stream, expected, path)
         if len(data) < expected:
             raise _wrong_length(path, dtype, shape, header, f"{len(data):,}")

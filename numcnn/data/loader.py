@@ -1,10 +1,12 @@
 """Cut a data set into batches, in an order that a seed and an epoch's number fix."""
 
-import secrets
+import itertools
 from collections.abc import Callable, Iterator
 from numbers import Integral
 
 import numpy as np
+
+from numcnn.init import next_seed
 
 
 class DataLoader:
@@ -24,7 +26,8 @@ class DataLoader:
     shuffle : bool
         Draw a new order for each epoch; otherwise keep the order of `x`.
     seed : int, optional
-        Zero or more. None draws one, once, and keeps it in `seed`.
+        Zero or more. None draws one, once, and keeps it in `seed`; `numcnn.manual_seed` decides
+        which, and ``Sequential.fit`` puts the network's in its place.
     drop_last : bool
         Leave out a last batch that is not full.
     transform : callable, optional
@@ -48,6 +51,8 @@ class DataLoader:
     ----------
     seed : int
         The seed in use.
+    drew_seed : bool
+        Whether `seed` is a drawn one, since none was given.
     epoch : int
         The number of the next epoch, from 0; settable.
     """
@@ -80,7 +85,10 @@ class DataLoader:
         self.shuffle = bool(shuffle)
         self.drop_last = bool(drop_last)
         self.transform = transform
-        self.seed = secrets.randbits(32) if seed is None else _integer("seed", seed, least=0)
+        self.drew_seed = seed is None
+        if seed is None:  # what `manual_seed` has fixed, or a number nobody knows
+            seed = int(next_seed().generate_state(1)[0])
+        self.seed = _integer("seed", seed, least=0)
         self.epoch = 0
 
     @property
@@ -99,9 +107,17 @@ class DataLoader:
 
     def __iter__(self) -> Iterator:
         """Begin the next epoch; `epoch` counts up at once, so nested loops differ."""
-        epoch = self.epoch
-        self.epoch += 1
-        return self._batches(epoch)
+        return self._begin(0)
+
+    def rest_of_epoch(self, first: int) -> Iterator:
+        """Begin the next epoch as iterating does, but at batch number `first`, from 0.
+
+        The batches are those that iterating would give from there on.
+        """
+        first = _integer("first", first, least=0)
+        if type(self).__iter__ is not DataLoader.__iter__:  # a subclass makes its own batches
+            return itertools.islice(iter(self), first, None)
+        return self._begin(first)
 
     def __repr__(self) -> str:
         """Show what decides the batches."""
@@ -111,11 +127,16 @@ class DataLoader:
             f"epoch={self.epoch})"
         )
 
-    def _batches(self, epoch):
+    def _begin(self, first):
+        epoch = self.epoch
+        self.epoch += 1
+        return self._batches(epoch, first)
+
+    def _batches(self, epoch, first):
         order = np.arange(len(self.x))
         if self.shuffle:
             order = _generator(np.random.SeedSequence([self.seed, epoch])).permutation(order)
-        for number in range(len(self)):
+        for number in range(first, len(self)):
             chosen = order[number * self.batch_size : (number + 1) * self.batch_size]
             # Indexing with an array copies, in a layout of NumPy's choice.
             xb = np.ascontiguousarray(self.x[chosen])

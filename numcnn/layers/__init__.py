@@ -18,7 +18,7 @@ from .activation import (
     Tanh,
 )
 from .adaptive_pool import AdaptiveAvgPool2d, AdaptiveMaxPool2d
-from .base import Layer, Parameter, no_grad
+from .base import Layer, Parameter, is_grad_enabled, no_grad
 from .batch_norm import BatchNorm1d, BatchNorm2d
 from .branches import Concat, Identity, Residual
 from .chain import Chain
@@ -98,6 +98,7 @@ __all__ = [
     "Tanh",
     "Upsample",
     "ZeroPad2d",
+    "is_grad_enabled",
     "no_grad",
     "remove_weight_norm",
     "weight_norm",

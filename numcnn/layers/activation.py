@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from ..kernels.order import flat
-from ..shapes import ShapeError
+from ..shapes import ShapeError, as_axis
 from .base import Layer, Shape
 
 __all__ = [
@@ -327,7 +327,7 @@ class _AlongAxis(Layer):
 
     def __init__(self, dim: int | None = None) -> None:
         super().__init__()
-        self.dim = dim
+        self.dim = None if dim is None else as_axis(dim, "dim")
 
     def extra_repr(self) -> str:
         """Return the axis."""

@@ -13,8 +13,9 @@ import numpy as np
 from ..device import Device, get_device
 from ..shapes import ShapeError
 from .parameter import Parameter, Shape, as_array, as_dtype, is_ready
+from .room import need_room, too_large
 
-__all__ = ["Layer", "Pair", "Parameter", "Shape", "Window", "no_grad"]
+__all__ = ["Layer", "Pair", "Parameter", "Shape", "Window", "is_grad_enabled", "no_grad"]
 
 Pair = tuple[int | Fraction, int | Fraction]
 Window = tuple[Pair, Pair]
@@ -32,6 +33,11 @@ def no_grad() -> Iterator[None]:
         yield
     finally:
         _mode.off = before
+
+
+def is_grad_enabled() -> bool:
+    """Return whether forward passes keep what a backward pass needs; `no_grad` turns that off."""
+    return not getattr(_mode, "off", False)
 
 
 @contextlib.contextmanager
@@ -154,7 +160,10 @@ class Layer:
             return forward(x)
         noted["_saved"] = None
         self._check_shape(tuple(x.shape))
-        y = forward(x)
+        try:
+            y = forward(x)
+        except MemoryError as error:
+            raise too_large(self, error, x) from error
         noted["_output"] = tuple(y.shape), y.dtype
         return y
 
@@ -178,8 +187,12 @@ class Layer:
         return False
 
     def _check_shape(self, shape: Shape) -> None:
-        """Raise `ShapeError` unless an input of `shape` fits."""
-        self.output_shape(shape)
+        """Raise `ShapeError` unless an input of `shape` fits, and so does what follows from it."""
+        self._need_memory(shape)
+
+    def _need_memory(self, shape: Shape) -> None:
+        """Raise `TooLargeError` if parameters or output would take more memory than is free."""
+        need_room(self, self._parameters.values(), shape)
 
     def backward(self, dy: Any) -> Any:
         """Return the gradient of the input; each parameter gets its gradient in ``.grad``.
@@ -196,7 +209,11 @@ class Layer:
         ShapeError
             If `dy` doesn't have the shape of that output.
         """
-        return self._backward(self._checked_gradient(dy))
+        dy = self._checked_gradient(dy)
+        try:
+            return self._backward(dy)
+        except MemoryError as error:
+            raise too_large(self, error, dy) from error
 
     def _checked_gradient(self, dy: Any) -> Any:
         """Return `dy` as an array that `_backward` can take, or say why that can't be."""
@@ -218,7 +235,7 @@ class Layer:
 
     def save_for_backward(self, *values: Any) -> None:
         """Keep `values` in ``self._saved`` for the backward pass, unless `no_grad` is on."""
-        if not getattr(_mode, "off", False):
+        if is_grad_enabled():
             self.__dict__["_saver"] = threading.get_ident()
             self.__dict__["_saved"] = values
         elif not self._lent():
@@ -399,6 +416,18 @@ class Layer:
             If something is missing, unexpected or of another shape; the text lists it all, and
             the layer is as it was.
         """
+        if not isinstance(state, Mapping):
+            raise TypeError(f"weights come as a mapping of names to arrays, got {state!r:.80}")
+        problems = self.misfits(state)
+        if problems:
+            raise ValueError(
+                "the weights don't fit, nothing was loaded:\n  " + "\n  ".join(problems)
+            )
+        for name, layer, key in self._named_state():
+            layer._write(key, np.asarray(state[name]))
+
+    def misfits(self, state: Mapping[str, Any]) -> list[str]:
+        """Return what keeps a state dict from being that of this layer, a sentence each."""
         own = {name: (layer, key) for name, layer, key in self._named_state()}
         shapes = {name: tuple(getattr(layer, key).shape) for name, (layer, key) in own.items()}
         arrays = {name: np.asarray(value) for name, value in state.items()}
@@ -414,12 +443,7 @@ class Layer:
             for name, a in arrays.items()
             if name in own and (a.dtype.kind not in "fiu" or a.dtype.itemsize > 8)
         ]
-        if problems:
-            raise ValueError(
-                "the weights don't fit, nothing was loaded:\n  " + "\n  ".join(problems)
-            )
-        for name, (layer, key) in own.items():
-            layer._write(key, arrays[name])
+        return problems
 
 
 def _join(prefix: str, name: str) -> str:

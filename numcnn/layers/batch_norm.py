@@ -89,6 +89,16 @@ class _BatchNorm(Normalisation):
             type(self) in (BatchNorm1d, BatchNorm2d) and self.training and self.device.name == "cpu"
         )
 
+    def folds(self) -> bool:
+        """Return whether a convolution before this layer can take it into its weights."""
+        return type(self) is BatchNorm2d and not self.training and self.track_running_stats
+
+    def as_affine(self) -> tuple[Any, Any]:
+        """Return factors and shifts, float64: in evaluation the layer is factor * x + shift."""
+        weight, bias = self._affine(np.float64)
+        factor = weight / np.sqrt(np.asarray(self.running_var, np.float64) + self.eps)
+        return factor, bias - self.running_mean * factor
+
     def _forward(self, x: Any) -> Any:
         return self._normalise(x, self.kernels.batch_norm_forward, False)
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..kernels.order import flat, is_last
-from ..shapes import ShapeError
+from ..memory import TooLargeError
+from ..shapes import ShapeError, as_axis
 from .base import Layer, Shape, Window
 
 __all__ = ["Branches", "Concat", "Identity", "Residual"]
@@ -60,6 +61,17 @@ class Branches(Layer):
             except ShapeError as error:
                 raise ShapeError(f"{type(self).__name__}, {name}: {error}") from None
         return found
+
+    def _need_memory(self, shape: Shape) -> None:
+        """Raise `TooLargeError` for the first branch that would take too much."""
+        for name, branch in self.branches():
+            try:
+                branch._need_memory(shape)
+            except TooLargeError as error:
+                raise TooLargeError(f"{type(self).__name__}, {name}: {error}") from None
+            except ShapeError:
+                break  # said below, by the branch's name
+        self.output_shape(shape)
 
     def macs(self, shape: Shape) -> int:
         """Return the multiplications of all branches."""
@@ -196,7 +208,7 @@ class Concat(Branches):
 
     def __init__(self, *branches: Layer | Mapping[str, Layer], dim: int = 1) -> None:
         super().__init__()
-        self.dim = int(dim)
+        self.dim = as_axis(dim, "dim")
         self._children.update(as_named(branches))
         if not self._children:
             raise ValueError("Concat needs at least one branch")

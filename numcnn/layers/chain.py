@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
+from ..memory import TooLargeError
 from ..shapes import ShapeError
 from .activation import ReLU
-from .base import Layer, Pair, Shape, Window
+from .base import Layer, Pair, Shape, Window, is_grad_enabled
+from .batch_norm import BatchNorm2d
 from .branches import as_named, refuse_repeated
+from .conv import Conv2d
 
 __all__ = ["Chain"]
 
@@ -69,7 +72,9 @@ class Chain(Layer):
     """Layers in a row: forward from first to last, backward from last to first.
 
     A `ReLU` that follows a layer which can compute it along (`Layer.fuses_relu`) takes no pass of
-    its own; what comes out is the same.
+    its own; what comes out is the same. Where nothing is kept for a backward pass (`no_grad`, and
+    so in `predict` and `evaluate`), a `BatchNorm2d` in evaluation goes into the weights of the
+    `Conv2d` before it; what comes out is the same to rounding.
 
     The parts of `numcnn.Sequential` that need nothing but layers.
 
@@ -146,8 +151,18 @@ class Chain(Layer):
         What fitted a moment ago is let through; each layer looks at its own input anyway.
         """
         if shape != self._fitting:
-            self.output_shape(shape)
+            self._need_memory(shape)
             self._fitting = shape
+
+    def _need_memory(self, shape: Shape) -> None:
+        """Raise `TooLargeError` for the first layer that would take too much."""
+        self.output_shape(shape)  # what doesn't fit at all is said first
+        for position, layer in enumerate(self):
+            try:
+                layer._need_memory(shape)
+            except TooLargeError as error:
+                raise TooLargeError(str(self._locate(error, position, shape))) from None
+            shape = layer.output_shape(shape)
 
     def output_shape(self, shape: Shape) -> Shape:
         """Return the shape of the last layer's output for an input of `shape`."""
@@ -183,6 +198,8 @@ class Chain(Layer):
         layers = list(self._children.values())
         fused = frozenset(place for place, pair in enumerate(pairwise(layers)) if _can_fuse(*pair))
         self.save_for_backward(fused)
+        if not is_grad_enabled():
+            return _infer(layers, fused, x)
         for place, layer in enumerate(layers):
             if place in fused:
                 x = layer.forward_relu(x)
@@ -204,10 +221,38 @@ class Chain(Layer):
         return dy
 
 
+def _infer(layers: list[Layer], fused: frozenset[int], x: Any) -> Any:
+    """Return the last layer's output; nothing is kept for a backward pass."""
+    done = 0
+    for place, layer in enumerate(layers):
+        if place < done:
+            layer.save_for_backward()  # it forgets what it kept of an earlier pass
+            continue
+        norm, relu = [*layers[place + 1 : place + 3], None, None][:2]
+        if isinstance(layer, Conv2d) and isinstance(norm, BatchNorm2d) and _can_fold(layer, norm):
+            rectify = relu is not None and type(relu) is ReLU and _alike(layer, relu)
+            x = layer.forward_affine(x, *norm.as_affine(), rectify)
+            done = place + (3 if rectify else 2)
+        elif place in fused:
+            x = layer.forward_relu(x)
+            done = place + 2
+        else:
+            x = layer.forward(x)
+    return x
+
+
+def _can_fold(layer: Conv2d, norm: BatchNorm2d) -> bool:
+    """Return whether `layer` can take the normalisation behind it into its weights."""
+    return layer.fuses_relu() and norm.folds() and _alike(layer, norm)
+
+
 def _can_fuse(layer: Layer, after: Layer) -> bool:
     """Return whether `layer` can compute the layer behind it along, and nobody misses a call."""
-    if type(after) is not ReLU or not layer.fuses_relu():
-        return False
+    return type(after) is ReLU and layer.fuses_relu() and _alike(layer, after)
+
+
+def _alike(layer: Layer, after: Layer) -> bool:
+    """Return whether two layers compute in one place, with nobody's functions in between."""
     alike = after.device is layer.device and (after.dtype is None or after.dtype == layer.dtype)
     return alike and _untouched(layer, after)
 

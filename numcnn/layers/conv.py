@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..init import Uniform
+from ..memory import need_memory
 from ..shapes import (
     PADDING_MODES,
     ShapeError,
@@ -55,6 +56,14 @@ def need_groups(in_channels: int, out_channels: int, groups: int) -> None:
     for name, count in (("in_channels", in_channels), ("out_channels", out_channels)):
         if count % groups:
             raise ValueError(f"{name}={count} can't be cut into groups={groups} equal parts")
+
+
+def within(stride: tuple[int, int], sizes: tuple[int, ...]) -> tuple[int, int]:
+    """Return a stride of at most `sizes`, the pixels that a window moves over.
+
+    Where the first step leads past the end there is one window, and any such step is as good.
+    """
+    return min(stride[0], sizes[0]), min(stride[1], sizes[1])
 
 
 class SlidingWindow(Layer):
@@ -252,7 +261,10 @@ class Conv2d(SlidingWindow):
             return x
         x = self.device.planes(x)
         sizes = (size + sum(pads) for size, pads in zip(x.shape[2:], self.pads, strict=True))
-        padded = self.device.empty((*x.shape[:2], *sizes), x.dtype)
+        shape = (*x.shape[:2], *sizes)
+        what = f"{self!r}: the padded picture of shape {shape}"
+        need_memory(math.prod(shape) * x.dtype.itemsize, what, "use less padding")
+        padded = self.device.empty(shape, x.dtype)
         mode = PADDING_MODES[self.padding_mode]
         self.kernels.pad2d_forward(x, *self._padding(), mode, 0.0, padded)
         return padded
@@ -267,9 +279,14 @@ class Conv2d(SlidingWindow):
         self.kernels.pad2d_backward_input(dx, *self._padding(), mode, folded)
         return folded
 
-    def _geometry(self) -> tuple[int, ...]:
+    def _geometry(self, shape: Shape) -> tuple[int, ...]:
+        """Return the kernels' plain numbers for a picture of `shape`, copied padding included."""
         padding = self._padding() if self.padding_mode == "zeros" else (0, 0)
-        return (*self.stride, *padding, *self.dilation, self.groups)
+        stride = self.stride
+        if stride[0] > shape[2] or stride[1] > shape[3]:  # some kernels prepare for every step
+            sizes = (size + sum(pads) for size, pads in zip(shape[2:], self.pads, strict=True))
+            stride = within(stride, tuple(sizes))
+        return (*stride, *padding, *self.dilation, self.groups)
 
     def _algorithm(self) -> Any:
         """Return the module of loops; other devices, and float64, have one algorithm only."""
@@ -289,17 +306,33 @@ class Conv2d(SlidingWindow):
     def _forward_relu(self, x: Any) -> Any:
         return self._convolve(x, self.kernels.conv_relu2d_forward, True)
 
-    def _convolve(self, x: Any, forward: Any, keeps_output: bool) -> Any:
+    def forward_affine(self, x: Any, factor: Any, shift: Any, relu: bool) -> Any:
+        """Return ``factor[c] * self.forward(x) + shift[c]``, if `relu` 0 where that is negative.
+
+        For inference: the factors go into the weights, so that no pass is needed for them.
+        """
+        bias = 0 if self.bias is None else self.bias.data
+        weight = (self.weight.data * factor[:, None, None, None]).astype(self.dtype)
+        shares = weight, (bias * factor + shift).astype(self.dtype)
+        kernels = self.kernels
+        forward = kernels.conv_relu2d_forward if relu else kernels.conv2d_forward
+        return self._run(lambda x: self._convolve(x, forward, False, *shares), x)
+
+    def _convolve(
+        self, x: Any, forward: Any, keeps_output: bool, weight: Any = None, bias: Any = None
+    ) -> Any:
         shape = tuple(x.shape)
         y = self.device.pictures(self.output_shape(shape), x.dtype)
         x = self._pad(x)
-        bias = self._zeros(x.dtype) if self.bias is None else self.bias.data
-        forward(x, self.weight.data, bias, *self._geometry(), y)
+        if weight is None:
+            weight = self.weight.data
+            bias = self._zeros(x.dtype) if self.bias is None else self.bias.data
+        forward(x, weight, bias, *self._geometry(tuple(x.shape)), y)
         self.save_for_backward(x, shape, y if keeps_output else None)
         return y
 
     def _zeros(self, dtype: Any) -> Any:
-        return self.device.to_device(np.zeros(self.out_channels, dtype))
+        return self.device.constant(0.0, (self.out_channels,), dtype)
 
     def _backward(self, dy: Any) -> Any:
         module = self._algorithm()
@@ -324,7 +357,7 @@ class Conv2d(SlidingWindow):
         """Add the parameters' gradients, and return that of the input."""
         x, shape, _ = self._saved
         dtype = dy[0].dtype
-        geometry = self._geometry()
+        geometry = self._geometry(tuple(x.shape))
         dweight = self.device.empty(self.weight.shape, dtype)
         of_weight(*dy, x, *geometry, dweight)
         self.weight.add_grad(dweight)

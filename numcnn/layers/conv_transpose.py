@@ -6,12 +6,10 @@ import math
 from fractions import Fraction
 from typing import Any
 
-import numpy as np
-
 from ..init import Uniform
 from ..shapes import ShapeError, as_count, as_pair, conv_transpose_output_size
 from .base import Layer, Parameter, Shape, Window
-from .conv import need_channels, need_groups, need_pixels
+from .conv import need_channels, need_groups, need_pixels, within
 
 __all__ = ["ConvTranspose2d"]
 
@@ -187,12 +185,15 @@ class ConvTranspose2d(Layer):
 
         return cut_off(0), cut_off(1)
 
-    def _geometry(self) -> tuple[int, ...]:
-        return (*self.stride, *self.padding, *self.dilation, self.groups)
+    def _geometry(self, shape: Shape) -> tuple[int, ...]:
+        """Return the kernels' plain numbers for an output of `shape`."""
+        sizes = (size + 2 * pad for size, pad in zip(shape[2:], self.padding, strict=True))
+        stride = within(self.stride, tuple(sizes))
+        return (*stride, *self.padding, *self.dilation, self.groups)
 
     def _forward(self, x: Any) -> Any:
         y = self.device.empty(self.output_shape(tuple(x.shape)), x.dtype)
-        self.kernels.conv2d_backward_input(x, self.weight.data, *self._geometry(), y)
+        self.kernels.conv2d_backward_input(x, self.weight.data, *self._geometry(tuple(y.shape)), y)
         if self.bias is not None:
             self.kernels.bias2d_forward(y, self.bias.data, y)
         self.save_for_backward(x)
@@ -200,7 +201,7 @@ class ConvTranspose2d(Layer):
 
     def _backward(self, dy: Any) -> Any:
         (x,) = self._saved
-        geometry = self._geometry()
+        geometry = self._geometry(tuple(dy.shape))
         dweight = self.device.empty(self.weight.shape, dy.dtype)
         self.kernels.conv2d_backward_weight(x, dy, *geometry, dweight)
         self.weight.add_grad(dweight)
@@ -211,6 +212,6 @@ class ConvTranspose2d(Layer):
         if not self.input_gradient:
             return None
         dx = self.device.empty(tuple(x.shape), dy.dtype)
-        zeros = self.device.to_device(np.zeros(self.in_channels, dy.dtype))
+        zeros = self.device.constant(0.0, (self.in_channels,), dy.dtype)
         self.kernels.conv2d_forward(dy, self.weight.data, zeros, *geometry, dx)
         return dx

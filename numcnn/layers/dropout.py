@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from ..init import next_seed
-from ..shapes import ShapeError
+from ..shapes import ShapeError, as_count
 from .activation import SELU
 from .base import Layer, Shape
 from .conv import need_pictures
@@ -45,6 +46,18 @@ class RandomLayer(Layer):
         self._seed = root.spawn(1)[0]
         self._key = None
         self.calls = 0
+
+    def random_state(self) -> dict[str, Any]:
+        """Return what the next drawings follow from, as numbers that JSON can hold."""
+        entropy, key = self._seed.entropy, self._seed.spawn_key
+        entropy = entropy if isinstance(entropy, int) else list(map(int, entropy or ()))
+        return {"entropy": entropy, "spawn_key": list(key), "calls": self.calls}
+
+    def set_random_state(self, state: Mapping[str, Any]) -> None:
+        """Go on drawing where `random_state` was asked for."""
+        self._seed = np.random.SeedSequence(state["entropy"], spawn_key=tuple(state["spawn_key"]))
+        self._key = None
+        self.calls = as_count(state["calls"], "calls", 0)
 
     def _draw(self) -> np.random.Generator:
         """Return the generator of this call; the next call gets another."""
@@ -224,11 +237,14 @@ class AlphaDropout(Dropout):
         kept = (1 - self.p) * (1 + self.p * self.LOW**2)
         a = 1 / math.sqrt(kept) if kept else 0.0
         mask = self._decide(rows[0], a, x.dtype)
-        dropped = self.device.to_host(mask) == 0
-        shift = np.where(dropped, a * self.LOW, 0.0) - a * self.p * self.LOW
         y = self._multiply(x, rows, mask)
+        # the mask is 0 or a; so is a low (1 - p) - low mask what is added to either
+        shift = self.device.empty(rows[:1], x.dtype)
+        self.kernels.scale_forward(mask, -self.LOW, shift)
+        most = self.device.constant(a * self.LOW * (1 - self.p), rows[:1], x.dtype)
+        self.kernels.add_forward(shift, most, shift)
         flat = y.reshape(-1)
-        self.kernels.add_forward(flat, self.device.to_device(shift.astype(x.dtype)), flat)
+        self.kernels.add_forward(flat, shift, flat)
         return y
 
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
 from ..init import Uniform
-from ..shapes import ShapeError, as_count
+from ..shapes import ShapeError, as_axis, as_count
 from .base import Layer, Parameter, Shape
 
 __all__ = ["Flatten", "Linear"]
@@ -91,7 +89,7 @@ class Linear(Layer):
         rows = x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), self.in_features)
         y = self.device.empty((rows.shape[0], self.out_features), x.dtype)
         if self.bias is None:
-            bias = self.device.to_device(np.zeros(self.out_features, x.dtype))
+            bias = self.device.constant(0.0, (self.out_features,), x.dtype)
         else:
             bias = self.bias.data
         self.kernels.linear_forward(rows, self.weight.data, bias, y)
@@ -126,8 +124,8 @@ class Flatten(Layer):
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
         super().__init__()
-        self.start_dim = start_dim
-        self.end_dim = end_dim
+        self.start_dim = as_axis(start_dim, "start_dim")
+        self.end_dim = as_axis(end_dim, "end_dim")
 
     def extra_repr(self) -> str:
         """Return the arguments that differ from the defaults."""

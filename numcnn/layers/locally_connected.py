@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
 from ..init import Uniform
 from ..shapes import ShapeError, as_count, as_pair
 from .base import Parameter, Shape
@@ -120,7 +118,7 @@ class LocallyConnected2d(SlidingWindow):
     def _forward(self, x: Any) -> Any:
         y = self.device.empty(self.output_shape(tuple(x.shape)), x.dtype)
         if self.bias is None:
-            bias = self.device.to_device(np.zeros(tuple(y.shape[1:]), x.dtype))
+            bias = self.device.constant(0.0, tuple(y.shape[1:]), x.dtype)
         else:
             bias = self.bias.data
         self.kernels.locally_connected2d_forward(x, self.weight.data, bias, *self._geometry(), y)

@@ -57,7 +57,7 @@ class Normalisation(Layer):
         found = []
         for parameter, constant in ((self.weight, 1), (self.bias, 0)):
             if parameter is None:
-                found.append(self.device.to_device(np.full(size, constant, dtype)))
+                found.append(self.device.constant(constant, (size,), dtype))
             else:
                 found.append(parameter.data.reshape(size))
         return found[0], found[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 
 from ..device import Device, get_device, is_gpu_array
 from ..init import generator, next_seed
+from ..memory import need_memory
 from ..shapes import ShapeError
 
 __all__ = ["Parameter", "as_array", "as_dtype", "is_ready", "refuse_masked"]
@@ -70,13 +72,22 @@ def as_array(
     if is_gpu_array(x):
         raise TypeError(f"{what} is on the GPU and the layer on the {device.name}")
     refuse_masked(x, what)
-    array = np.asarray(x)
+    try:
+        array = np.asarray(x)
+    except ValueError as error:  # such as rows of different lengths
+        raise ValueError(f"{what} is no array of numbers: {error}") from None
     if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
         raise TypeError(f"{what} must hold real numbers, got an array of dtype {array.dtype}")
     if dtype is None:
         dtype = np.dtype(np.float64 if array.dtype == np.float64 else np.float32)
     if device.takes_last(array, dtype):
         return array if either_order else device.planes(array)
+    if array.dtype != dtype or not array.flags.c_contiguous:
+        need_memory(
+            array.size * dtype.itemsize,
+            f"{what}, turned into {array.size:,} numbers of {dtype} one behind the other,",
+            "give fewer examples at a time",
+        )
     return np.require(array, dtype, ["C_CONTIGUOUS", "ALIGNED"])
 
 
@@ -100,7 +111,7 @@ class Parameter:
         self.shape = shape
         self.dtype = as_dtype(dtype)
         self.device = device
-        self.grad: Any = None
+        self._grad: Any = None
         self._initialise = initialise
         self._seed = next_seed()
         self._data: Any = None
@@ -111,7 +122,7 @@ class Parameter:
     @property
     def size(self) -> int:
         """Number of values."""
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
 
     @property
     def data(self) -> Any:
@@ -119,6 +130,7 @@ class Parameter:
         if self._data is None:
             with _drawing:
                 if self._data is None:
+                    self.need_memory()
                     self._data = self.device.to_device(self.initial())
         return self._data
 
@@ -131,6 +143,27 @@ class Parameter:
         if host.shape != self.shape:
             raise ShapeError(f"the parameter has shape {self.shape}, the new values {host.shape}")
         self._data = self.device.to_device(np.array(host, self.dtype))
+
+    @property
+    def grad(self) -> Any:
+        """The gradient, an array of the parameter's device, or None."""
+        return self._grad
+
+    @grad.setter
+    def grad(self, values: Any) -> None:
+        if values is not None:  # an optimizer's kernel would read past the end of a smaller one
+            values = as_array(values, self.device, self.dtype, f"the gradient of {self!r}")
+            if tuple(values.shape) != self.shape:
+                raise ShapeError(
+                    f"the parameter has shape {self.shape}, the gradient {tuple(values.shape)}"
+                )
+        self._grad = values
+
+    def need_memory(self) -> None:
+        """Raise `TooLargeError` if the values are still to be made, and there is no room."""
+        if self._data is None:
+            what = f"a parameter of shape {self.shape}, {self.size:,} numbers,"
+            need_memory(self.size * self.dtype.itemsize, what, "make the layer smaller")
 
     @property
     def drawn(self) -> bool:
@@ -157,20 +190,20 @@ class Parameter:
         """Forget the values; new ones follow from `seed` alone."""
         self._seed = seed
         self._data = None
-        self.grad = None
+        self._grad = None
 
     def add_grad(self, grad: Any) -> None:
         """Take over a gradient, or add it to the one that is there."""
-        if self.grad is None:
-            self.grad = grad
+        if self._grad is None:
+            self._grad = grad
             return
         total = self.device.empty(self.shape, self.dtype)  # the user may hold the old one
-        self.device.kernels.add_forward(self.grad.reshape(-1), grad.reshape(-1), total.reshape(-1))
-        self.grad = total
+        self.device.kernels.add_forward(self._grad.reshape(-1), grad.reshape(-1), total.reshape(-1))
+        self._grad = total
 
     def zero_grad(self) -> None:
         """Forget the gradient."""
-        self.grad = None
+        self._grad = None
 
     def move(self, device: Device, dtype: np.dtype) -> None:
         """Bring the values to another device or precision; the gradient is forgotten."""
@@ -179,4 +212,4 @@ class Parameter:
             self._data = device.to_device(host)
         self.device = device
         self.dtype = dtype
-        self.grad = None
+        self._grad = None

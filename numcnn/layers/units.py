@@ -129,11 +129,11 @@ class PReLU(Layer):
         y = self.device.empty(tuple(view.shape), x.dtype)
         self.kernels.prelu_forward(view, self.weight.data, y)
         self.save_for_backward(view, tuple(x.shape))
-        return y.reshape(*x.shape)
+        return y.reshape(tuple(x.shape))
 
     def _backward(self, dy: Any) -> Any:
         x, shape = self._saved
-        dy = dy.reshape(*x.shape)
+        dy = dy.reshape(tuple(x.shape))
         dweight = self.device.empty(self.weight.shape, dy.dtype)
         self.kernels.prelu_backward_weight(dy, x, dweight)
         self.weight.add_grad(dweight)
@@ -141,7 +141,7 @@ class PReLU(Layer):
             return None
         dx = self.device.empty(tuple(x.shape), dy.dtype)
         self.kernels.prelu_backward_input(dy, x, self.weight.data, dx)
-        return dx.reshape(*shape)
+        return dx.reshape(shape)
 
 
 class Maxout(Layer):

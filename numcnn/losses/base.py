@@ -31,6 +31,8 @@ class Loss:
         What the reduction divided `total` by: the number of losses, or the sum of their weights
         (an ignored label has none); 1 where nothing is averaged. The mean over several batches
         is the sum of their totals by the sum of their divisors.
+    hits : int
+        Labels of the last `begin` whose class had the highest score.
     ignore_index : int or None
         Label of the rows that take no part, for losses that have such a label.
     """
@@ -46,8 +48,10 @@ class Loss:
         self.device = get_device("cpu")
         self.total = 0.0
         self.divisor = 1.0
+        self.hits = 0
         self._saved: tuple | None = None
         self._shape: tuple[int, ...] = ()
+        self._begun: Any = None  # what the device is adding up
 
     def __repr__(self) -> str:
         shown = []
@@ -100,6 +104,23 @@ class Loss:
         ValueError, TypeError
             If the target can't be meant, for example a label that isn't one of the classes.
         """
+        losses = self.begin(pred, target)
+        value = self.finish()
+        return self.device.to_host(losses) if self.reduction == "none" else value
+
+    def begin(self, pred: Any, target: Any, count_hits: bool = False) -> Any:
+        """Compute the losses as `forward` does, and return them as an array of the device.
+
+        On the GPU nothing is waited for: `backward` may follow at once, and `finish` whenever the
+        host wants to know the loss.
+
+        Parameters
+        ----------
+        pred, target : array
+            As for `forward`.
+        count_hits : bool
+            Have `hits` counted; only where `takes_labels`.
+        """
         self._saved = None
         if is_gpu_array(pred) and self.device.name != "cuda":
             self.device = get_device("cuda")
@@ -108,15 +129,48 @@ class Loss:
             pred = as_array(pred, self.device, None, what)
         if 0 in pred.shape:
             raise ShapeError(f"{self!r}: the prediction is empty: shape {tuple(pred.shape)}")
-        losses = self.device.to_host(self._losses(pred, target))
-        self._shape = losses.shape
-        self.total = float(losses.sum(dtype=np.float64))
+        losses = self._losses(pred, target)
+        self._shape = tuple(losses.shape)
+        counted = self._scored(pred, target) if count_hits else ()
+        self._begun = self.device.begin_figures(losses, *counted)
+        if self.device.name != "cuda":
+            self._know()
+        self.divisor = self._divisor()
+        return losses
+
+    def finish(self) -> float:
+        """Return the loss that `begin` began, reduced to one number ("none": their sum).
+
+        Raises
+        ------
+        RuntimeError
+            If no `begin` went before.
+        ValueError
+            If the arrays can't be meant; on the GPU that is seen only now.
+        """
+        self._know()
+        return float(self._divided(self.total))
+
+    def _know(self) -> None:
+        """Take what the device has added up."""
+        if self._begun is None:
+            return
+        begun, self._begun = self._begun, None
+        self.total, self.hits = self.device.end_figures(begun)
         if not math.isfinite(self.total):
             saved, self._saved = self._saved, None
             self._explain(saved)
             self._saved = saved
-        self.divisor = self._divisor()
-        return losses if self.reduction == "none" else float(self._divided(self.total))
+
+    def _scored(self, pred: Any, target: Any) -> tuple[Any, ...]:
+        """Return scores (N, C, P), labels (N, P) and the label to ignore, for counting hits."""
+        count, classes, *rest = pred.shape
+        return pred.reshape(count, classes, math.prod(rest)), self._place(target), self.ignore_index
+
+    def _place(self, labels: Any) -> Any:
+        """Return labels as an array (N, P) of the device."""
+        rows = np.reshape(labels, (len(labels), -1))
+        return self.device.receive(self.device.send(rows, np.int64))
 
     def backward(self, upstream: Any = 1.0) -> Any:
         """Return the gradient of the last `forward` with respect to its prediction.
@@ -135,10 +189,31 @@ class Loss:
         if self._saved is None:
             raise RuntimeError(f"{self!r}: backward was called before the loss was computed")
         if not isinstance(upstream, float):
-            upstream = np.asarray(upstream, np.float64)
-        dlosses = np.empty(self._shape)
-        dlosses[...] = self._divided(upstream)
-        return self._backward(dlosses)
+            upstream = self._checked_upstream(upstream)
+        return self._backward(self._divided(upstream))
+
+    def _upstream(self, dlosses: Any, shape: tuple[int, ...], dtype: Any) -> Any:
+        """Return the gradients of the losses as an array of the device, of `shape`.
+
+        Parameters
+        ----------
+        dlosses : float or ndarray
+            One number for all, or an array that can be repeated to the losses' own shape.
+        """
+        if np.ndim(dlosses) == 0:
+            return self.device.filled(float(dlosses), shape, dtype)
+        whole = np.empty(self._shape, dtype)
+        whole[...] = dlosses
+        return self.device.to_device(whole.reshape(shape))
+
+    def _checked_upstream(self, upstream: Any) -> Any:
+        """Return `upstream` as an array: a number, or with "none" one for each loss."""
+        what = f"the gradient given to {self!r}"
+        array = as_array(upstream, get_device("reference"), np.dtype(np.float64), what)
+        if array.size != 1 and (self.reduction != "none" or array.shape != self._shape):
+            takes = "one number" if self.reduction != "none" else f"a number or shape {self._shape}"
+            raise ShapeError(f"{self!r}: backward takes {takes}, got shape {array.shape}")
+        return array.reshape(()) if array.size == 1 else array
 
     def _divided(self, value: Any) -> Any:
         """Return a number or an array by the divisor; that is 0 where every label is ignored."""
@@ -164,5 +239,5 @@ class Loss:
     def _losses(self, pred: Any, target: Any) -> Any:
         raise TypeError(f"{type(self).__name__} must define _losses(self, pred, target)")
 
-    def _backward(self, dlosses: np.ndarray) -> Any:
+    def _backward(self, dlosses: Any) -> Any:
         raise TypeError(f"{type(self).__name__} must define _backward(self, dlosses)")

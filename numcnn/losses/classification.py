@@ -33,6 +33,7 @@ class _LabelLoss(Loss):
                 f"got shape {self.weight.shape}"
             )
         self._labels: np.ndarray = np.empty(0, np.int64)
+        self._placed: Any = None  # the labels as an array of the device
         self._made: Any = None  # the weights as an array of the device
         self._made_for: tuple | None = None  # and for which classes, dtype and device
 
@@ -50,7 +51,8 @@ class _LabelLoss(Loss):
     def _labels_taken(self, target: Any, shape: tuple[int, ...]) -> Any:
         """Check the labels, keep them, and return them as (N, P) on the device."""
         self._labels = self._checked(target, shape)
-        return self.device.to_device(self._labels.reshape(shape[0], -1))
+        self._placed = self._place(self._labels)
+        return self._placed
 
     def _weights(self, pred: Any) -> Any:
         """Return one weight for each class, on the device; they are the same at every call."""
@@ -61,8 +63,8 @@ class _LabelLoss(Loss):
             self._made_for = wanted
         return self._made
 
-    def _upstream(self, dlosses: np.ndarray, rows: tuple[int, ...], dtype: Any) -> Any:
-        return self.device.to_device(dlosses.reshape(rows).astype(dtype))
+    def _scored(self, pred: Any, target: Any) -> tuple[Any, ...]:
+        return pred.reshape(*_columns(tuple(pred.shape))), self._placed, self.ignore_index
 
     def _weight_of_labels(self) -> float:
         """Return the sum of the weights of the labels, the ignored ones left out."""
@@ -170,7 +172,7 @@ class CrossEntropyLoss(_LabelLoss):
         soft = self._saved is not None and self._saved[0]
         return super()._count() if soft else self._weight_of_labels()
 
-    def _backward(self, dlosses: np.ndarray) -> Any:
+    def _backward(self, dlosses: Any) -> Any:
         soft, probabilities, given, shape = self._saved  # type: ignore[misc]
         dscores = self.device.empty(tuple(probabilities.shape), probabilities.dtype)
         rows = (shape[0], probabilities.shape[2])
@@ -219,7 +221,7 @@ class NLLLoss(_LabelLoss):
     def _count(self) -> float:
         return self._weight_of_labels()
 
-    def _backward(self, dlosses: np.ndarray) -> Any:
+    def _backward(self, dlosses: Any) -> Any:
         labels, weight, shape = self._saved  # type: ignore[misc]
         dlogp = self.device.empty(_columns(shape), weight.dtype)
         upstream = self._upstream(dlosses, tuple(labels.shape), weight.dtype)
@@ -271,10 +273,10 @@ class MultiMarginLoss(_LabelLoss):
         self._saved = given
         return losses
 
-    def _backward(self, dlosses: np.ndarray) -> Any:
+    def _backward(self, dlosses: Any) -> Any:
         given = self._saved
         assert given is not None
         dscores = self.device.empty(tuple(given[0].shape), given[0].dtype)
-        upstream = self._upstream(dlosses, dlosses.shape, given[0].dtype)
+        upstream = self._upstream(dlosses, self._shape, given[0].dtype)
         self.device.kernels.multi_margin_backward_input(*given, upstream, dscores)
         return dscores

@@ -22,16 +22,12 @@ def as_positive(value: Any, what: str, or_zero: bool = False) -> float:
     return number
 
 
-def repeated(
-    weight: np.ndarray | None, shape: tuple[int, ...], dtype: Any, who: object
-) -> np.ndarray:
+def repeated(weight: np.ndarray, shape: tuple[int, ...], dtype: Any, who: object) -> np.ndarray:
     """Return weights as a row of numbers that repeats itself along a flat array of `shape`.
 
-    One number where there is no weight. So a weight for each class costs a row of numbers, not an
+    So a weight for each class costs a row of numbers, not an
     array as large as the predictions.
     """
-    if weight is None:
-        return np.ones(1, dtype)
     try:
         fits = np.broadcast_shapes(weight.shape, shape) == shape
     except ValueError:
@@ -64,6 +60,12 @@ class ElementLoss(Loss):
         """Return what stands between target and outputs in the kernels' arguments."""
         return ()
 
+    def _row(self, weight: np.ndarray | None, shape: tuple[int, ...], dtype: Any) -> Any:
+        """Return `repeated` as an array of the device; without weights nothing is copied to it."""
+        if weight is None:
+            return self.device.constant(1.0, (1,), dtype)
+        return self.device.to_device(repeated(weight, shape, dtype, self))
+
     def _losses(self, pred: Any, target: Any) -> Any:
         what = f"the target of {type(self).__name__}"
         target = as_array(target, self.device, np.dtype(pred.dtype), what)
@@ -75,10 +77,10 @@ class ElementLoss(Loss):
         self._saved = (pred, target, settings)
         return losses
 
-    def _backward(self, dlosses: np.ndarray) -> Any:
+    def _backward(self, dlosses: Any) -> Any:
         pred, target, settings = self._saved  # type: ignore[misc]
         dpred = self.device.empty(tuple(pred.shape), pred.dtype)
-        upstream = self.device.to_device(np.ascontiguousarray(dlosses, pred.dtype))
+        upstream = self._upstream(dlosses, tuple(pred.shape), pred.dtype)
         backward = getattr(self.device.kernels, f"{self.op}_backward_input")
         given = (pred.reshape(-1), target.reshape(-1), *settings)
         backward(*given, upstream.reshape(-1), dpred.reshape(-1))

@@ -69,6 +69,8 @@ def as_ignored(ignore_index: Any, who: str) -> int:
     """Return the label that is ignored as an int, or explain."""
     if not isinstance(ignore_index, Integral) or isinstance(ignore_index, bool):
         raise TypeError(f"{who}: ignore_index must be a whole number, got {ignore_index!r}")
+    if not -(2**63) <= int(ignore_index) < 2**63:
+        raise ValueError(f"{who}: ignore_index must fit into 64 bits, got {ignore_index}")
     return int(ignore_index)
 
 

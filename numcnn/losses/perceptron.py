@@ -89,10 +89,10 @@ class PerceptronLoss(Loss):
             hint = f"; for these say convention={other!r}" if wrong[0] == -1 - self.low else ""
             raise ValueError(f"{self!r} expects targets {self.low:g} and 1, got {wrong[0]:g}{hint}")
 
-    def _backward(self, dlosses: np.ndarray) -> Any:
+    def _backward(self, dlosses: Any) -> Any:
         pred, target = self._saved  # type: ignore[misc]
         dpred = self.device.empty(tuple(pred.shape), pred.dtype)
-        upstream = self.device.to_device(np.ascontiguousarray(dlosses, pred.dtype))
+        upstream = self._upstream(dlosses, tuple(pred.shape), pred.dtype)
         self.device.kernels.perceptron_backward_input(
             pred.reshape(-1), target.reshape(-1), self.low, upstream.reshape(-1), dpred.reshape(-1)
         )

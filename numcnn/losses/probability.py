@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .elementwise import ElementLoss, repeated
+from .elementwise import ElementLoss
 from .labels import as_weight
 
 __all__ = ["BCELoss", "BCEWithLogitsLoss", "KLDivLoss"]
@@ -37,7 +37,7 @@ class BCELoss(ElementLoss):
         self.weight = as_weight(weight, "BCELoss")
 
     def _settings(self, shape: tuple[int, ...], dtype: Any) -> tuple:
-        return (self.device.to_device(repeated(self.weight, shape, dtype, self)),)
+        return (self._row(self.weight, shape, dtype),)
 
     def _explain(self, saved: Any) -> None:
         pred, target = map(self.device.to_host, saved[:2])
@@ -74,10 +74,7 @@ class BCEWithLogitsLoss(ElementLoss):
         self.pos_weight = as_weight(pos_weight, "BCEWithLogitsLoss", "pos_weight")
 
     def _settings(self, shape: tuple[int, ...], dtype: Any) -> tuple:
-        return tuple(
-            self.device.to_device(repeated(weight, shape, dtype, self))
-            for weight in (self.weight, self.pos_weight)
-        )
+        return tuple(self._row(weight, shape, dtype) for weight in (self.weight, self.pos_weight))
 
 
 class KLDivLoss(ElementLoss):

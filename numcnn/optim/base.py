@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,16 @@ __all__ = ["Optimizer", "not_negative"]
 
 
 def not_negative(value: float, name: str) -> float:
-    """Return `value`, or say that `name` can't be below 0."""
-    if not value >= 0:
+    """Return `value` as a float, or say that `name` can't be below 0, infinite or NaN."""
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if number == math.inf:
+        raise ValueError(f"{name} must be a finite number, got one beyond 1e308")
+    if not number >= 0:
         raise ValueError(f"{name} must be 0 or more, got {value}")
-    return float(value)
+    return number
 
 
 def _row(array: Any) -> Any:
@@ -126,24 +133,59 @@ class Optimizer:
                 state[f"{i}.{name}"] = value
         return state
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what `state_dict` returned: all of it, or nothing and an error."""
+    def misfits(self, state: Mapping[str, Any]) -> list[str]:
+        """Return what keeps a state from being that of this optimizer, a sentence each."""
+        if not isinstance(state, Mapping) or not {"steps", "lr"} <= state.keys():
+            return ["this is no state of an optimizer: it has no 'steps' and no 'lr'"]
+        problems: list[str] = []
+        for name, value in state.items():
+            if name in ("steps", "lr"):
+                continue
+            position, _, slot = str(name).partition(".")
+            if not position.isdigit() or int(position) >= len(self.params):
+                problems.append(f"{name}: this optimizer has {len(self.params)} parameters")
+            elif slot != "step" and slot not in self.slots:
+                problems.append(f"{name}: {type(self).__name__} keeps no {slot!r}")
+            elif slot != "step" and np.shape(value) != (shape := self.params[int(position)].shape):
+                problems.append(f"{name} has shape {np.shape(value)}, expected {shape}")
+        begun = {str(name).partition(".")[0] for name in state}
+        for position in (str(i) for i in range(len(self.params)) if str(i) in begun):
+            names = (f"{position}.{slot}" for slot in ("step", *self.slots))
+            problems += [f"missing: {name}" for name in names if name not in state]
+        return problems
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` returned: all of it, or nothing and an error.
+
+        Raises
+        ------
+        ValueError
+            If something is missing, unexpected or of another shape; the text lists it all.
+        """
+        problems = self.misfits(state)
+        if problems:
+            raise ValueError(
+                "the optimizer's state doesn't fit, nothing was loaded:\n  " + "\n  ".join(problems)
+            )
+        steps, rate = as_count(state["steps"], "steps", 0), not_negative(state["lr"], "lr")
         fresh: list[dict[str, Any]] = [{} for _ in self.params]
         for name, value in state.items():
             if name in ("steps", "lr"):
                 continue
             position, _, slot = name.partition(".")
-            if not position.isdigit() or int(position) >= len(self.params):
-                raise ValueError(f"{name}: this optimizer has {len(self.params)} parameters")
-            if slot != "step" and slot not in self.slots:
-                raise ValueError(f"{name}: {type(self).__name__} keeps no {slot!r}")
-            parameter = self.params[int(position)]
             if slot == "step":
-                fresh[int(position)][slot] = as_count(int(value), name, 0)
+                fresh[int(position)][slot] = as_count(value, name, 0)
                 continue
-            array = np.asarray(value, parameter.dtype)
-            if array.shape != parameter.shape:
-                raise ValueError(f"{name} has shape {array.shape}, expected {parameter.shape}")
-            fresh[int(position)][slot] = parameter.device.to_device(array.reshape(-1).copy())
-        self.steps, self.lr, self._state = int(state["steps"]), float(state["lr"]), fresh
+            parameter = self.params[int(position)]
+            array = np.array(value, parameter.dtype).reshape(-1)
+            fresh[int(position)][slot] = parameter.device.to_device(array)
+        self.steps, self.lr, self._state = steps, rate, fresh
         self._known = [None for _ in self.params]
+
+    def settings(self) -> dict[str, Any]:
+        """Return the numbers that decide a step, by name: `lr`, momentum and the like."""
+        return {
+            name: value
+            for name, value in vars(self).items()
+            if not name.startswith("_") and name not in ("params", "steps", "slots")
+        }

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..layers import Chain
-from ..shapes import as_count
+from ..shapes import as_seed
 from .ascent import check_steps, climb
 from .drawing import finish, new_figure, show, to_pixels
 from .inner import Prefix, looking_into, picture_shape
@@ -168,7 +168,7 @@ def activation_maximization(
     prefix = Prefix(model, layer)
     shape = (1, *picture_shape(model, input_shape))
     place, weights = _unit(prefix, unit, prefix.output_shape(shape))
-    rng = np.random.default_rng(as_count(seed, "seed", 0))
+    rng = np.random.default_rng(as_seed(seed))
 
     def score(x: np.ndarray) -> float:
         return float((prefix.forward(x) * weights).sum(dtype=np.float64))

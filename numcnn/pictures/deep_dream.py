@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..layers import Chain
-from ..shapes import ShapeError, as_count
+from ..shapes import ShapeError, as_count, as_seed
 from .ascent import check_steps, climb
 from .drawing import finish, new_figure, show, to_pixels
 from .inner import Prefix, looking_into, one_picture
@@ -132,7 +132,7 @@ def deep_dream(
     image = one_picture(image, "image").astype(model.dtype or np.float32)
     prefix = Prefix(model, layer)
     sizes = _sizes(prefix, image.shape, as_count(octaves, "octaves"), scale)
-    rng = np.random.default_rng(as_count(seed, "seed", 0))
+    rng = np.random.default_rng(as_seed(seed))
     bounds = _bounds(image, bounds)
 
     def resize(x: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -1,0 +1,117 @@
+"""Every CUDA kernel compiled to machine code for four generations of GPUs, without a GPU.
+
+``tox -e cudacheck`` runs this with NVIDIA's compiler from PyPI. What is compiled, and for which
+types, is what the operations launch when they are called with the cases of the other tests; so a
+new kernel joins by itself, and one that no case reaches fails the first test here, which needs no
+compiler. What a kernel may use stands beside it, in ``@kernel(...)``.
+"""
+
+import ast
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import pytest
+from checks_cuda_offline import build, name_of, noting, why_not
+from checks_kernels import run
+from test_kernels_threads import THREADED
+
+from numcnn.kernels import cuda as kernels
+from numcnn.kernels.cuda import (
+    _cuda,
+    _figures,
+    _peak,
+    _precision,
+    _tiles,
+    conv2d_implicit_gemm,
+    linear_tiled,
+)
+
+CAPABILITIES = ((7, 5), (8, 0), (9, 0), (12, 0))
+DTYPES = {"f32": np.float32, "f64": np.float64}
+
+
+def simple_notes(dtype):
+    """Return what the cases of all operations launch on a GPU of any generation."""
+    with mock.patch.object(_tiles, "serve", return_value=False), noting(CAPABILITIES) as notes:
+        for name, (function, arguments) in THREADED.items():
+            if not name.endswith(", last"):  # an order of the CPU floor alone
+                run(kernels, function, arguments, dtype)
+        losses, labels = np.ones((4, 2), dtype), np.zeros((4, 2), np.int64)
+        _figures.read_figures(losses, np.ones((4, 3, 2), dtype), labels)
+        _peak.multiply_add(2, 3)
+    return notes
+
+
+def tile_notes(capabilities, tf32):
+    """Return what products by tiles launch, for each size of a tile."""
+    with mock.patch.object(_precision, "_allowed", tf32), noting(capabilities) as notes:
+        for rows in (32, 64, 128):
+            x, w = np.ones((2, rows, 40, 40), np.float32), np.ones((rows, rows, 1, 1), np.float32)
+            bias, geometry = w[0, :, 0, 0], (1, 1, 0, 0, 1, 1, 1)
+            conv2d_implicit_gemm.conv2d_forward(x, w, bias, *geometry, x)
+            conv2d_implicit_gemm.conv2d_backward_input(x, w, *geometry, x)
+            conv2d_implicit_gemm.conv2d_backward_weight(x, x, *geometry, w)
+            x = w = w[:, :, 0, 0]
+            linear_tiled.linear_forward(x, w, bias, x)
+            linear_tiled.linear_backward_input(x, w, x)
+            linear_tiled.linear_backward_weight(x, x, w)
+    return notes
+
+
+def all_notes():
+    """Return {name: (dtype, note)}."""
+    found = {}
+    for name, dtype in DTYPES.items():
+        found |= {f"{name}, {note}": (name, note) for note in simple_notes(dtype)}
+    for name, capabilities, tf32 in (
+        ("tiles", CAPABILITIES[:1], False),
+        ("tiles, copies run ahead", CAPABILITIES[1:], False),
+        ("tiles, tensor cores", CAPABILITIES[1:], True),
+    ):
+        for number, note in enumerate(tile_notes(capabilities, tf32)):
+            found[f"{name}, {number}: {note}"] = "f32", note
+    return found
+
+
+NOTES = all_notes()
+# float64 is there to check gradients: that it compiles is seen for one of them
+BUILDS = [
+    pytest.param(case, capability, id="{}, sm_{}{}".format(case, *capability))
+    for case, (dtype, note) in NOTES.items()
+    for capability in (note.capabilities if dtype == "f32" else [(9, 0)])
+]
+
+
+def written():
+    """Return file and function of everything decorated with @kernel."""
+    found = set()
+    for path in Path(kernels.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef):
+                for mark in node.decorator_list:
+                    mark = mark.func if isinstance(mark, ast.Call) else mark
+                    if getattr(mark, "id", None) == "kernel":
+                        found.add(f"{path.stem}.{node.name}")
+    return found
+
+
+def test_every_kernel_is_launched_by_some_case():
+    reached = {name_of(note.kernel).replace(".<locals>", "") for _, note in NOTES.values()}
+    short = {f"{name.split('.')[0]}.{name.split('.')[-1]}" for name in reached}
+    assert len(written()) > 100
+    assert short == written()
+    assert set(_cuda.LIMITS) == {note.kernel for _, note in NOTES.values()}
+
+
+@pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
+@pytest.mark.parametrize(("case", "capability"), BUILDS if why_not() is None else [("none", 0)])
+def test_machine_code_keeps_to_the_limits_of_its_kernel(case, capability):
+    dtype, note = NOTES[case]
+    limits = _cuda.LIMITS[note.kernel]
+    built = build(note, capability)
+    assert built.spills == 0
+    assert built.stack == 0
+    if dtype == "f32":
+        assert built.registers <= limits.registers
+        assert built.double == 0 or limits.double

@@ -1,0 +1,77 @@
+"""The pool's arrays as the real CUDA packages make them, with addresses but without a GPU.
+
+The simulator has arrays of its own, so what it shows of the pool says nothing of Numba's handles:
+who counts the views of an array, and when the memory comes back. Here a made-up address stands for
+what the driver would have given. Runs with Numba's own CUDA, and by ``tox -e cudacheck`` with
+NVIDIA's.
+"""
+
+import gc
+import types
+
+import numpy as np
+import pytest
+
+from numcnn.kernels.cuda import _cuda, _memory
+
+pytestmark = pytest.mark.skipif(
+    _cuda.SIMULATED or _cuda.cuda is None, reason="needs CUDA's real arrays, not the simulator's"
+)
+FIRST = 0x7F0000000000
+
+
+@pytest.fixture
+def pool(monkeypatch):
+    """Return a pool whose blocks lie at made-up addresses."""
+    driver = _cuda.cuda.cudadrv.driver
+    modern = getattr(_cuda.cuda, "implementation", None) == "NVIDIA" or driver.USE_NV_BINDING
+    pointer = driver.binding.CUdeviceptr if modern else driver.drvapi.cu_device_ptr
+    made = []
+
+    def device_array(size, dtype):
+        assert np.dtype(dtype).itemsize == 1
+        made.append(size)
+        context = types.SimpleNamespace()
+        where = pointer(FIRST + sum(made[:-1]))
+        return types.SimpleNamespace(
+            gpu_data=types.SimpleNamespace(context=context, device_pointer=where)
+        )
+
+    monkeypatch.setattr(_cuda.cuda, "device_array", device_array)
+    return _memory.Pool()
+
+
+def address(array):
+    return array.device_ctypes_pointer.value
+
+
+def test_arrays_lie_in_their_blocks(pool):
+    first, second = pool.empty((2, 3, 4), np.float64), pool.empty(7, np.int32)
+    assert (first.shape, first.strides, first.dtype) == ((2, 3, 4), (96, 32, 8), np.float64)
+    assert (second.shape, second.strides) == ((7,), (4,))
+    assert (address(first), address(second)) == (FIRST, FIRST + 512)
+    assert first.is_c_contiguous()
+
+
+def test_memory_comes_back_with_the_last_view(pool):
+    array = pool.empty((4, 4), np.float32)
+    flat = array.reshape(16)
+    half = flat.gpu_data.view(32, 64)  # what a slice asks for, which itself wants a driver
+    assert address(half) == FIRST + 32
+    del array, flat
+    gc.collect()
+    other = pool.empty((4, 4), np.float32)
+    assert (pool.asked, address(other)) == (2, FIRST + 512)
+    del half
+    gc.collect()
+    again = pool.empty((4, 4), np.float32)
+    assert (pool.asked, address(again)) == (2, FIRST)
+
+
+def test_a_thousand_steps_ask_once(pool):
+    for _ in range(1000):
+        a = pool.empty((3, 5), np.float32)
+        b = a.reshape(15)
+        del a, b
+    gc.collect()
+    assert pool.asked == 1

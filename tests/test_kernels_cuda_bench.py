@@ -1,0 +1,120 @@
+"""The parts of ``numcnn bench gpu`` and ``numcnn bench --device cuda`` on the device itself.
+
+In the simulator with tiny networks, and a clock that means nothing there: what is shown is that
+every part runs, finds what it should, and writes what a reader needs.
+"""
+
+import sys
+import types
+
+import numpy as np
+import pytest
+from checks_cuda import kernels  # noqa: F401 - skips this file where there is no device
+
+from numcnn.bench import devices, gpu_parts, networks, spans
+from numcnn.bench.steps import Step
+from numcnn.device import get_device
+from numcnn.kernels.cuda import _cuda, _peak
+
+
+@pytest.fixture(autouse=True)
+def quick_switches():
+    """Let the simulator's threads take turns often."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(5e-5)
+    yield
+    sys.setswitchinterval(before)
+
+
+def test_every_thread_does_all_its_multiply_adds():
+    blocks, rounds = 2, 3
+    operations, sums = _peak.multiply_add(blocks, rounds)
+    assert operations == blocks * _peak.THREADS * 16 * rounds
+    half = np.float32(0.5)
+    want = np.array([half, half + 1, half - 1, -half, 1, 2, -1, 1.5], np.float32)
+    for _ in range(rounds):
+        want = want * half + np.float32(1)
+    np.testing.assert_allclose(_cuda.to_host(sums), want.sum(), rtol=1e-6)
+
+
+def test_a_step_on_the_gpu_is_taken_apart():
+    step = Step("mlp", 4, "cuda")
+    found = devices.take_apart(step, 1)
+    names = {row["name"]: row for row in found["kernels"]}
+    assert {"linear_forward", "sigmoid_forward", "adam_update", "begin_figures"} <= set(names)
+    assert names["linear_forward"]["calls"] == 3
+    assert names["linear_forward"]["flop"] == 2 * 4 * (2 * 5 + 5 * 20 + 20 * 2)
+    assert found["columns"]["host to device"] > 0
+    assert found["columns"]["device to host"] > 0
+    assert found["added_up"] == pytest.approx(1, abs=0.05)
+
+
+def test_parity_says_how_near_it_is(monkeypatch):
+    found = gpu_parts.parity(("mlp",), 3)
+    near = found["networks"]["mlp"]
+    assert 0 < near["difference"] < near["bound"]
+    assert found["failed"] == []
+    assert found["rows"][0].startswith("mlp ×3: differs by ")
+    results = Step.results
+    monkeypatch.setattr(
+        Step,
+        "results",
+        lambda self: {
+            k: v * (1 + 0.01 * (self.device.name == "cuda")) for k, v in results(self).items()
+        },
+    )
+    found = gpu_parts.parity(("mlp",), 3)
+    assert len(found["failed"]) == 1
+    assert "WRONG" in found["rows"][0]
+
+
+def test_shares_of_the_peak(monkeypatch):
+    monkeypatch.setattr(gpu_parts, "peak", lambda device: 1e9)
+    monkeypatch.setattr(gpu_parts, "bandwidth", lambda device: 1e9)
+    monkeypatch.setattr(
+        gpu_parts, "in_turn", lambda sides, rounds: [s() for s in sides.values()] and {"": 1e-3}
+    )
+    found = gpu_parts.peak_share(((1, 2, 3),), 1)
+    operations = [one["operation"] for one in found["convolutions"]]
+    assert operations == ["forward", "backward_input", "backward_weight"]
+    flop = 2 * 1 * 2 * 2 * 9 * 9
+    assert {one["share_of_peak"] for one in found["convolutions"]} == {flop / 1e-3 / 1e9}
+    assert len(found["rows"]) == 4
+
+
+def test_bandwidth_counts_reading_and_writing():
+    assert devices.bandwidth(get_device("cuda"), nbytes=512, rounds=1) > 0
+
+
+def test_the_share_of_launches(monkeypatch):
+    monkeypatch.setattr(gpu_parts, "BATCH", 2)
+    found = gpu_parts.launches("mlp", 1)
+    assert 0 <= found["launch_share"] <= 1
+    assert found["wall_s"] > 0
+    assert "launch share" in found["rows"][0]
+
+
+def test_steps_beside_torch(monkeypatch):
+    """PyTorch's own side needs a GPU; here something else takes its turns."""
+    switches = types.SimpleNamespace
+    matrices, cudnn = switches(allow_tf32=None), switches(allow_tf32=None)
+    backends = switches(cuda=switches(matmul=matrices), cudnn=cudnn)
+    monkeypatch.setitem(sys.modules, "torch", switches(__version__="0", backends=backends))
+    turns = []
+    monkeypatch.setattr(gpu_parts, "_theirs", lambda step: lambda: turns.append(cudnn.allow_tf32))
+    monkeypatch.setattr(gpu_parts, "BATCH", 2)
+    found = gpu_parts.torch_steps(("mlp",), 1)
+    assert [one["tf32"] for one in found["steps"]] == [False, True]
+    assert turns == [False] * 4 + [True] * 4
+    assert all(set(one["seconds"]) == {"numcnn", "torch"} for one in found["steps"])
+    assert "TF32 on" in found["rows"][1]
+
+
+def test_recording_leaves_the_device_as_it_was():
+    device = get_device("cuda")
+    before = device.kernels, set(vars(device))
+    with spans.recording(device) as found:
+        device.to_host(device.to_device(np.ones(3, np.float32)))
+    assert [span.name for span in found] == ["to_device", "to_host"]
+    assert (device.kernels, set(vars(device))) == before
+    assert networks.build("mlp").device is not device
