@@ -50,14 +50,14 @@ def has(layer):
     return done.returncode == 0
 
 
-def run(layer, *jobs):
+def run(layer, *jobs, timeout=280):
     """Run jobs in a process with a threading layer; return what each of them found."""
     done = subprocess.run(
         [sys.executable, str(Path(__file__).with_name("checks_concurrency.py")), *jobs],
         env=os.environ | {"NUMBA_THREADING_LAYER": layer},
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=timeout,
         check=False,
     )
     assert done.returncode == 0, f"{jobs} ended with {done.returncode}: {done.stderr[-2000:]}"
@@ -96,8 +96,9 @@ def test_six_threads_train_and_predict_as_one_by_one(found):
 
 @compiled
 @pytest.mark.long
+@pytest.mark.timeout(1500)
 def test_six_threads_train_and_predict_for_a_minute(threading_layer):
-    found = run(threading_layer, "threads:200")["threads:200"]
+    found = run(threading_layer, "threads:200", timeout=1400)["threads:200"]
     print(threading_layer, found)
     check_six_threads(found, 200)
 
