@@ -5,16 +5,18 @@ Each returns a dict that becomes JSON; under ``"rows"`` are the lines that a per
 
 from __future__ import annotations
 
+import contextlib
 import json
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from numcnn.device import get_device
+from numcnn.kernels.cuda import _precision
 
 from . import check, networks
 from .devices import bandwidth, peak, take_apart
@@ -30,19 +32,20 @@ ROUNDS = 20
 CONVOLUTIONS = ((64, 128, 28), (64, 128, 16), (64, 256, 14), (64, 512, 7))
 
 
-def _tf32(allowed: bool) -> bool:
-    """Let numcnn's products take tensor cores, or not; return whether there is such a switch."""
-    try:
-        from numcnn.kernels.cuda import _precision
-    except ImportError:
-        return not allowed
+@contextlib.contextmanager
+def _tf32(allowed: bool) -> Iterator[None]:
+    """Let numcnn's products take tensor cores, or not; afterwards it is as it was."""
+    before = _precision.tf32_allowed()
     _precision.allow_tf32(allowed)
-    return True
+    try:
+        yield
+    finally:
+        _precision.allow_tf32(before)
 
 
+@_tf32(False)
 def parity(names: tuple[str, ...] = NETWORKS, batch_size: int = 16) -> dict[str, Any]:
     """Compare loss, outputs and gradients with those of the CPU, within what rounding explains."""
-    _tf32(False)
     found: dict[str, Any] = {"rows": [], "networks": {}}
     wrong = []
     for name in names:
@@ -124,25 +127,25 @@ def torch_steps(names: tuple[str, ...] = NETWORKS, rounds: int = ROUNDS) -> dict
         for allowed in (False, True):
             torch.backends.cuda.matmul.allow_tf32 = allowed
             torch.backends.cudnn.allow_tf32 = allowed
-            switched = _tf32(allowed)
-            step = Step(name, BATCH, DEVICE)
-            times = in_turn({"numcnn": _ours(step), "torch": _theirs(step)}, rounds)
+            with _tf32(allowed):
+                step = Step(name, BATCH, DEVICE)
+                times = in_turn({"numcnn": _ours(step), "torch": _theirs(step)}, rounds)
             ratio = times["torch"] / times["numcnn"]
             one = {"network": name, "batch_size": BATCH, "tf32": allowed, "seconds": times}
-            found["steps"].append(one | {"torch_over_numcnn": ratio, "numcnn_has_tf32": switched})
+            found["steps"].append(one | {"torch_over_numcnn": ratio})
             found["rows"].append(
-                f"{name} ×{BATCH}, TF32 {'on' if allowed else 'off'}"
-                f"{'' if switched else ' (numcnn has none)'}: numcnn {times['numcnn'] * 1e3:.2f} "
-                f"ms, torch {times['torch'] * 1e3:.2f} ms, torch ÷ numcnn {ratio:.2f}"
+                f"{name} ×{BATCH}, TF32 {'on' if allowed else 'off'}: "
+                f"numcnn {times['numcnn'] * 1e3:.2f} ms, torch {times['torch'] * 1e3:.2f} ms, "
+                f"torch ÷ numcnn {ratio:.2f}"
             )
     return found
 
 
+@_tf32(False)
 def peak_share(
     cases: tuple[tuple[int, int, int], ...] = CONVOLUTIONS, rounds: int = ROUNDS
 ) -> dict[str, Any]:
     """Time convolutions with C, K ≥ 128 beside the float32 peak measured here."""
-    _tf32(False)
     device = get_device(DEVICE)
     top, copies = peak(device), bandwidth(device)
     assert top is not None  # there is always a compiler for the GPU
