@@ -40,12 +40,14 @@ ALGORITHMS = {
 EITHER_ORDER = ("conv2d", "conv_relu2d", "max_pool2d", "avg_pool2d", "adaptive_", "batch_norm")
 
 
-THREE = {  # what Winograd's algorithm serves: tiles, and vectors of channels, that aren't whole
+OWN = {
+    "one-channel-in-a-group": Geometry(2, 5, 5, (4, 5), (2, 3), pads=(1, 0, 0, 1), groups=5),
+    # what Winograd's algorithm serves: tiles, and vectors of channels, that aren't whole
     "three-by-three": Geometry(2, 3, 5, (6, 7), (3, 3), pads=(1, 0, 0, 1)),
     "three-and-a-channel-too-many": Geometry(1, 17, 33, (5, 6), (3, 3), pads=(0, 2, 1, 0)),
 }
 # what reaches every kernel once
-SHORT = {"all-different", "three-by-three", "small", "row-too-many"}
+SHORT = {"all-different", "one-channel-in-a-group", "three-by-three", "small", "row-too-many"}
 
 
 def _smallest(cases):
@@ -71,7 +73,7 @@ def every_case(short: bool = False) -> Iterator[tuple[str, Call]]:
             yield f"{name}, channels last", functools.partial(run, cpu, function, laid, np.float32)
     yield from _windows_apart()
     for (algorithm, module), (shape, geometry) in itertools.product(
-        ALGORITHMS.items(), (GEOMETRIES | THREE | LARGER).items()
+        ALGORITHMS.items(), (GEOMETRIES | OWN | LARGER).items()
     ):
         if (short and shape not in SHORT) or not _serves(module, geometry):
             continue

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from numba.core import config, types
 
@@ -251,3 +252,106 @@ def test_an_edited_helper_is_compiled_into_the_kernels_that_call_it(package):
     planes.write_text(source + HELPER.replace("2 *", "3 *"))
     assert run_copy(package) == "3.0 15.0 0"
     assert len(folders(package) - first) == 1
+
+
+# ---- disks and folders that fail ----------------------------------------------------------------
+
+LIMITED = """
+import resource
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))  # as if the disk were full
+"""
+KILLED = """
+import os, signal
+os.replace = lambda *paths: os.kill(os.getpid(), signal.SIGKILL)  # when the entry is all but there
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of this kind are those of POSIX")
+def test_a_full_disk_costs_only_time(tmp_path):
+    code = LIMITED + ADD.format(package="numcnn.kernels")
+    assert finish(start(code, tmp_path)) == COMPILED
+    assert entries(tmp_path) == []  # nothing half-written is left
+    assert add(tmp_path) == COMPILED
+    assert add(tmp_path) == LOADED
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="this signal is one of POSIX")
+def test_a_process_that_is_killed_while_it_writes_spoils_nothing(tmp_path):
+    process = start(KILLED + ADD.format(package="numcnn.kernels"), tmp_path)
+    process.communicate(timeout=120)
+    assert process.returncode < 0
+    (left,) = entries(tmp_path)
+    assert left.suffix == ".tmp"
+    assert add(tmp_path) == COMPILED
+    assert add(tmp_path) == LOADED
+
+
+@pytest.fixture
+def cache(copied, monkeypatch):
+    """Return a cache of the kernel, its entry's path, and the types of the entry's arguments."""
+    (entry,) = entries(copied)
+    monkeypatch.setattr(_cache, "folder", lambda: entry.parent)
+    cache = _cache.KernelCache(add_kernel.py_func, add_options())
+    return cache, entry, (types.Array(types.float64, 1, "C"),) * 3
+
+
+def test_an_entry_cut_at_any_length_counts_as_absent(cache):
+    cache, entry, arguments = cache
+    whole = entry.read_bytes()
+    target = add_kernel.for_all.targetctx
+    for length in [*range(64), *range(64, len(whole), len(whole) // 50), len(whole) - 1]:
+        entry.write_bytes(whole[:length])
+        assert cache.load_overload(arguments, target) is None, length
+    entry.write_bytes(whole)
+    assert cache.load_overload(arguments, target) is not None
+
+
+def test_any_byte_that_is_wrong_makes_an_entry_count_as_absent(cache):
+    cache, entry, arguments = cache
+    whole = entry.read_bytes()
+    for place in range(0, len(whole), len(whole) // 60):
+        entry.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        assert cache.load_overload(arguments, add_kernel.for_all.targetctx) is None, place
+
+
+def test_a_folder_in_the_place_of_an_entry_counts_as_absent(copied):
+    (entry,) = entries(copied)
+    entry.unlink()
+    entry.mkdir()
+    assert add(copied) == COMPILED
+    assert entries(copied) == []
+
+
+@pytest.mark.parametrize(
+    "error", [PermissionError(13, "no"), OSError(5, "the disk is broken"), MemoryError()]
+)
+def test_a_disk_that_fails_is_as_if_there_were_no_cache(cache, error, monkeypatch):
+    cache, _, arguments = cache
+    target = add_kernel.for_all.targetctx
+
+    def fail(*_, **__):
+        raise error
+
+    def add_it():
+        y = np.full(3, np.nan)
+        _jit.kernel(add_kernel.py_func)(np.arange(3.0), np.ones(3), y)
+        return y.tolist()
+
+    monkeypatch.setattr(Path, "read_bytes", fail)
+    monkeypatch.setattr(_cache.tempfile, "mkstemp", fail)
+    assert cache.load_overload(arguments, target) is None
+    assert add_it() == [1, 2, 3]
+
+
+def test_a_kernel_whose_file_has_no_part_in_the_name_is_not_cached():
+    def elsewhere(x, y):
+        y[0] = x[0]
+
+    inside, outside = _jit.kernel(add_kernel.py_func), _jit.kernel(elsewhere)
+    assert isinstance(inside.for_all._cache, _cache.KernelCache)
+    assert not isinstance(outside.for_all._cache, _cache.KernelCache)
+
+
+def test_without_sources_there_is_no_cache(monkeypatch):
+    monkeypatch.setattr(_cache, "sources_hash", lambda: "")
+    assert not isinstance(_jit.kernel(add_kernel.py_func).for_all._cache, _cache.KernelCache)

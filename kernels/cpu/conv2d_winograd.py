@@ -48,7 +48,7 @@ LEAST_TASKS = 8
 HEAVY = 1 << 16  # weights that, turned, don't stay in the cache
 HEAVY_ROWS = 2 * ROWS
 PAIRS = 1 << 20  # numbers of turned inputs and gradients whose products are added at once (4 MiB)
-DEEP = 4 if WIDTH == 8 else 8  # input channels of a block of the weights' gradient
+DEEP = 8 if WIDTH == 16 else 4  # input channels of a block of the weights' gradient; divides WIDTH
 
 
 def serves(weight, stride_h, stride_w, dilation_h, dilation_w, groups):
