@@ -25,6 +25,11 @@ kernel that arranges its operands wrongly gives wrong results there too.
     ``g = lane // 4`` and ``t = lane % 4`` a lane hands in A[g, t], A[g + 8, t], A[g, t + 4],
     A[g + 8, t + 4]; B[t, g], B[t + 4, g]; C[g, 2 t], C[g, 2 t + 1], C[g + 8, 2 t],
     C[g + 8, 2 t + 1], and gets those of D. PTX ISA, "Matrix Fragments for mma.m16n8k8".
+``columns_up(rows, columns)``
+    Make a function that moves every column of a thread's own small matrix into the place of the
+    one before. Registers have no addresses: a loop can't choose one by its count. While a thread
+    writes its results, column 0 is therefore always the next one, and the others move up. The moves
+    are written out one by one, since compilers differ in which loops they unroll.
 ``block_sum(x)``
     The sum of all threads' x, for every thread of a block of whole warps: within a warp by
     shuffles, 16 + 8 + 4 + 2 + 1 lanes further on, then over the warps by shared memory. float64.
@@ -99,6 +104,16 @@ if SIMULATED:
                 total += a * board[first + column * 4 + k % 4, 4 + k // 4]
             found.append(np.float32(total))
         return tuple(found)
+
+    def columns_up(rows, columns):
+        """Return what moves the columns of a small matrix up by one."""
+
+        def shift(matrix):
+            for i in range(rows):
+                for j in range(columns - 1):
+                    matrix[i * columns + j] = matrix[i * columns + j + 1]
+
+        return shift
 
     def block_sum(x):
         """Return the sum over all threads of the block, added up in the order of the shuffles."""
@@ -214,6 +229,24 @@ else:
             return context.make_tuple(builder, signature.return_type, parts)
 
         return types.UniTuple(number, 4)(*[bits] * 6, *[number] * 4), generate
+
+    def columns_up(rows, columns):
+        """Return what moves the columns of a small matrix up by one."""
+
+        @intrinsic
+        def shift(typing, matrix):
+            def generate(context, builder, signature, values):
+                data = context.make_array(matrix)(context, builder, values[0]).data
+                for i in range(rows):
+                    for j in range(columns - 1):
+                        place = i * columns + j
+                        moved = builder.load(builder.gep(data, [_INT(place + 1)]))
+                        builder.store(moved, builder.gep(data, [_INT(place)]))
+                return context.get_dummy_value()
+
+            return types.void(matrix), generate
+
+        return shift
 
     @device
     def block_sum(x):

@@ -29,7 +29,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ._cuda import IS_NVIDIAS, SIMULATED, device
-from ._intrinsics import WARP, load4, mma_tf32, round_tf32
+from ._intrinsics import WARP, columns_up, load4, mma_tf32, round_tf32
 
 
 class Tile(NamedTuple):
@@ -79,22 +79,6 @@ class Arithmetic(NamedTuple):
     shift: object  # (sums): move each column into the place of the one before
 
 
-def shift_by(own_rows, own_columns):
-    """Return what moves the columns of a thread's own tile up by one.
-
-    Registers have no addresses: a number of a loop's turn can't choose one. While results are
-    written, column 0 is therefore always the next, and the others move up.
-    """
-
-    @device
-    def shift(sums):
-        for j in range(own_columns - 1):  # column by column: LLVM sees no block to move in memory
-            for i in range(own_rows):
-                sums[i * own_columns + j] = sums[i * own_columns + j + 1]
-
-    return shift
-
-
 def plain(tile):
     """Return float32 arithmetic for a tile."""
     rows, columns, depth, own_rows, own_columns = tile
@@ -127,7 +111,7 @@ def plain(tile):
 
     return Arithmetic(
         *(own_rows, own_columns, own_rows, own_columns, np.float32, padding),
-        *(multiply, row_of, column_of, shift_by(own_rows, own_columns)),
+        *(multiply, row_of, column_of, columns_up(own_rows, own_columns)),
     )
 
 
@@ -187,5 +171,5 @@ def tensor(tile):
 
     return Arithmetic(
         *(2 * pieces_down, own_columns, 4 * pieces_down, 2 * pieces_across, np.uint32, padding),
-        *(multiply, row_of, column_of, shift_by(2 * pieces_down, own_columns)),
+        *(multiply, row_of, column_of, columns_up(2 * pieces_down, own_columns)),
     )
