@@ -7,16 +7,21 @@ then know nothing of stride, dilation and padding.
 import numpy as np
 
 from . import _simd
-from ._jit import helper
+from ._jit import helper, kernel, prange
 
 WIDTH = _simd.WIDTH
 ROWS = 6 if WIDTH == 8 else 12
 FRAME = 1 << 17  # numbers of a band's frame, at most, where a band has more than one row
 TASKS = 16  # a batch of fewer pictures is cut into bands of rows
+PIECE = 1 << 14  # numbers that a thread sets to 0 at a time
+LEAST_PIXELS = 4 * ROWS  # of a band, so that its last tile, seldom full, is one of several
 
 
 class Bands:
     """How pictures are cut into bands of output rows, and where each output finds its numbers.
+
+    A band is some rows of a picture, or several whole pictures where those are small: then the
+    last tile of pixels, which is seldom full, is one of many.
 
     Parameters
     ----------
@@ -31,28 +36,52 @@ class Bands:
         Rows and columns of the source that one output sees.
     corner : (int, int)
         Where the first output's window begins; negative in the padding.
+    tasks : int
+        How many bands there should be, if the batch has them.
+    pixels : int
+        Whole pictures are put together up to so many outputs.
+    room : int
+        Numbers of a band's frame, at most, where it has more than one row.
     """
 
-    def __init__(self, pictures, source, out, step, reach, corner):
+    def __init__(
+        self, pictures, source, out, step, reach, corner, tasks=TASKS, pixels=0, room=FRAME
+    ):
         (height, width), channels = out, source[2]
-        self.columns = (width - 1) * step[1] + reach[1]
-        fits = max(1, (FRAME // (self.columns * channels) - reach[0]) // step[0] + 1)
-        wanted = -(-height * pictures // TASKS) if pictures else height
-        self.rows = max(1, min(height, fits, max(wanted, 1)))
+        wide = (width - 1) * step[1] + reach[1]
+        # whole rows of the source can be read where they are
+        self.columns = source[1] if corner[1] == 0 and wide <= source[1] else wide
+        self.line = self.columns * channels
+        fits = max(1, (room // self.line - reach[0]) // step[0] + 1)
+        wanted = max(-(-height * pictures // tasks), -(-LEAST_PIXELS // width))
+        self.rows = max(1, min(height, fits, wanted))
         self.number = -(-height // self.rows)
         self.height = (self.rows - 1) * step[0] + reach[0]
         self.top, self.left = corner
         self.step = self.rows * step[0]
-        self.line = self.columns * channels
+        last = (height - (self.number - 1) * self.rows) * width
+        inside = self.top == 0 and (height - 1) * step[0] + reach[0] <= source[0]
+        self.bare = inside and self.left == 0 and wide <= source[1] and last >= ROWS
+        if self.bare and self.number == 1:
+            self.height = source[0]  # from one picture to the next, framed or not
+        self.together = 1
+        if self.number == 1:
+            most = min(pictures // tasks, pixels // (height * width))
+            self.together = max(1, min(most, room // (self.height * self.line)))
+        self.bands = -(-pictures // self.together) * self.number
         rows = np.arange(self.rows)[:, None] * (step[0] * self.line)
-        places = (rows + np.arange(width) * (step[1] * channels)).ravel()
+        places = rows + np.arange(width) * (step[1] * channels)
+        places = (
+            np.arange(self.together)[:, None] * self.height * self.line + places.ravel()
+        ).ravel()
         # the last tile of a band may be short of pixels: it computes its last pixel several times
         self.starts = np.full(_simd.round_up(places.size, ROWS), places[-1])
         self.starts[: places.size] = places
 
     def numbers(self):
         """Return what the kernels need beside `starts`."""
-        return self.number, self.rows, self.height, self.columns, self.top, self.left, self.step
+        place = self.number, self.rows, self.height, self.columns, self.top, self.left, self.step
+        return *place, self.together
 
 
 def taps_of(kernel_h, kernel_w, dilation_h, dilation_w, bands, channels, groups):
@@ -82,18 +111,13 @@ class Phase:
         self.pixels = self.first + np.arange(self.count) * stride
 
 
-def phases(kernel, geometry, dx):
-    """Yield the phases of rows and columns of dx, a picture channels last, that windows look at.
-
-    The pixels that no window looks at are set to 0.
-    """
+def phases(kernel, geometry, size):
+    """Yield the phases of rows and columns of pictures of this size that windows look at."""
     stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, _ = geometry
     for phase in range(stride_h * stride_w):
-        down = Phase(phase // stride_w, dx.shape[1], kernel[0], stride_h, pad_top, dilation_h)
-        right = Phase(phase % stride_w, dx.shape[2], kernel[1], stride_w, pad_left, dilation_w)
-        if not down.taps.size * right.taps.size:
-            dx[:, down.first :: stride_h, right.first :: stride_w] = 0
-        elif down.count * right.count:
+        down = Phase(phase // stride_w, size[0], kernel[0], stride_h, pad_top, dilation_h)
+        right = Phase(phase % stride_w, size[1], kernel[1], stride_w, pad_left, dilation_w)
+        if down.taps.size * right.taps.size and down.count * right.count:
             yield down, right
 
 
@@ -122,6 +146,14 @@ def clear(target, begin, end):
         target[k] = np.float32(0)
 
 
+@kernel
+def clear_all(target):
+    """target[k] = 0; a thread owns pieces."""
+    for piece in prange((target.size + PIECE - 1) // PIECE):
+        whole = _simd.pointer(target, 0)
+        clear(whole, piece * PIECE, min(target.size, (piece + 1) * PIECE))
+
+
 @helper
 def frame(source, on, masked, sizes, n, top, left, height, columns, framed):
     """framed[i, j, c] = source[n, top + i, left + j, c], zeros where there is no such pixel.
@@ -144,6 +176,23 @@ def frame(source, on, masked, sizes, n, top, left, height, columns, framed):
         inner = _simd.pointer(source, first), _simd.pointer(on, first)
         copy(*inner, masked, (end - begin) * channels, _simd.pointer(framed, target))
         clear(framed, i * line + end * channels, (i + 1) * line)
+
+
+@helper
+def band_of(source, on, masked, sizes, n, several, band, bands, bare, room):
+    """Return where the numbers of a band of pictures n, n + 1, ... begin.
+
+    That is where they lie, if it is `bare`; if not, they are framed in `room`.
+    """
+    _, _, height, columns, top, left, step, _ = bands
+    numbers, mask = _simd.pointer(source, 0), _simd.pointer(on, 0)
+    if bare:
+        return _simd.pointer(source, (n * sizes[0] + band * step) * sizes[1] * sizes[2])
+    for each in range(several):
+        place = n + each, top + band * step, left, height, columns
+        target = _simd.pointer(room, each * height * columns * sizes[2])
+        frame(numbers, mask, masked, sizes, *place, target)
+    return room
 
 
 @helper

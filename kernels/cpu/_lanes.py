@@ -196,6 +196,17 @@ def over(typing, vector, number):
 
 
 @intrinsic
+def times(typing, vector, number):
+    """Return the vector times a number."""
+
+    def generate(context, builder, signature, args):
+        factor = context.cast(builder, args[1], signature.args[1], vector.dtype)
+        return builder.fmul(args[0], _every(builder, factor, args[0].type))
+
+    return vector(vector, number), generate
+
+
+@intrinsic
 def minus(typing, one, other):
     """Return the difference, lane by lane."""
 
@@ -254,6 +265,10 @@ if config.DISABLE_JIT:
     def over(vector, number):
         """Return the vector divided by a number."""
         return vector / vector.dtype.type(number)
+
+    def times(vector, number):
+        """Return the vector times a number."""
+        return vector * vector.dtype.type(number)
 
     def plus_product(total, one, other):
         """Return total + one * other, lane by lane."""

@@ -10,10 +10,16 @@ Pictures lie channels last (``../order.py``), so that one addition serves a vect
 Each number is written once, so it doesn't matter how many threads there are.
 """
 
-from ._jit import kernel, prange
-from ._lanes import WIDTH, every, load, over, plus, store
+from ._jit import helper, kernel, prange
+from ._lanes import WIDTH, every, load, over, plus, store, times
 from ._order import as_last, put_last, room_last
 from ._windows import sizes_of
+
+
+@helper
+def _share(vector, count):
+    """Return the vector divided by count; by a power of two, a product gives the same bits."""
+    return over(vector, count) if count & (count - 1) else times(vector, 1 / count)
 
 
 @kernel
@@ -34,7 +40,7 @@ def _forward(x, sizes, rows, columns, count_h, count_w, y):
                     for _ in range(taps_w):
                         total = plus(total, load(x, at, lanes))
                         at += channels
-                store(over(total, count), y, (task * out_w + ow) * channels + c, lanes)
+                store(_share(total, count), y, (task * out_w + ow) * channels + c, lanes)
 
 
 @kernel
@@ -51,7 +57,7 @@ def _backward_input(dy, sizes, rows, columns, count_h, count_w, dx):
                 for oh in range(first_h, end_h):
                     at = ((task // height * out_h + oh) * out_w + first_w) * channels + c
                     for ow in range(first_w, end_w):
-                        share = over(load(dy, at, lanes), count_h[oh] * count_w[ow])
+                        share = _share(load(dy, at, lanes), count_h[oh] * count_w[ow])
                         total = plus(total, share)
                         at += channels
                 store(total, dx, (task * width + iw) * channels + c, lanes)

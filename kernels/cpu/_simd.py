@@ -271,6 +271,26 @@ def store(typing, tile, c, at_c, step_c):
 
 
 @intrinsic
+def store_at(typing, tile, c, at_c, places):
+    """Write row i of the tile to c[at_c + places[i]...]."""
+
+    def generate(context, builder, signature, args):
+        sums, array, at, table = args
+        kind, array_type, _, table_type = signature.args
+        for i in range(kind.rows):
+            place = _pointer(context, builder, table_type, table, at.type(i))
+            row = builder.add(at, builder.load(place))
+            for j in range(kind.columns):
+                position = _offset(builder, row, j * WIDTH)
+                pointer = _pointer(context, builder, array_type, array, position)
+                value = builder.extract_value(sums, i * kind.columns + j)
+                builder.store(value, builder.bitcast(pointer, _VECTOR.as_pointer()), align=4)
+        return context.get_dummy_value()
+
+    return types.void(tile, c, types.intp, places), generate
+
+
+@intrinsic
 def add_to(typing, tile, c, at_c, step_c):
     """c[at_c + i * step_c...] += row i of the tile."""
 

@@ -28,7 +28,7 @@ from numba.core import config
 
 from ..order import empty
 from . import _simd, conv2d_direct
-from ._bands import ROWS, Bands, copy, frame, phases, put_rows
+from ._bands import ROWS, Bands, clear_all, copy, frame, phases, put_rows
 from ._jit import helper, kernel, prange
 from ._order import as_last, put_last, room_last
 from ._pack import packed_weights, padded_bias
@@ -93,7 +93,7 @@ def _gather(source, on, masked, bands, out, starts, places, terms, table, packed
 
     out is (outputs in a row, outputs of a picture, whether they lie side by side in y).
     """
-    number, rows, height, columns, top, left, step = bands
+    number, rows, height, columns, top, left, step, _ = bands
     width, area, side_by_side = out
     channels, filters = source.shape[3], y.shape[3]
     sizes = source.shape[1], source.shape[2], channels
@@ -143,8 +143,7 @@ def _sum_up(source, mask, masked, weight, taps, groups, bands, offsets, out, pla
     outputs, into, area = weight.shape
     table, lanes = _spread(outputs, into, groups)
     terms = _terms(*offsets, bands, lanes, into, table.size or source.shape[3])
-    inner = (taps[:, None] + np.arange(into) * area).ravel()
-    packed = packed_weights(weight, inner, into * area, 1, outputs)
+    packed = packed_weights(weight, taps, into, (area, into * area, 0), 1, outputs)
     tables = bands.starts, places, terms, table
     _gather(source, mask, masked, bands.numbers(), out, *tables, packed, *shares, y)
 
@@ -210,7 +209,10 @@ def input_gradient(dy, on, weight, geometry, dx):
     turned = weight.reshape(groups, own, channels, -1).transpose(0, 2, 1, 3)
     turned = np.ascontiguousarray(turned).reshape(groups * channels, own, -1)
     bias = np.zeros(_simd.round_up(groups * channels, WIDTH), np.float32)
-    for down, right in phases((kernel_h, kernel_w), geometry, room):
+    parts = list(phases((kernel_h, kernel_w), geometry, dx.shape[2:]))
+    if sum(down.count * right.count for down, right in parts) < dx.shape[2] * dx.shape[3]:
+        clear_all(room.reshape(-1))  # some pixels no window looks at
+    for down, right in parts:
         sides = (down.count, right.count), (1, 1), (down.reach, right.reach)
         corner = down.corner, right.corner
         bands = _bands_of(source, groups * channels, own, groups, *sides, corner)
@@ -238,7 +240,7 @@ def _add_products(framed, starts, count, terms, dy, line, totals):
 @kernel
 def _correlate(source, dy, on, masked, bands, starts, terms, table, parts, sums):
     """sums[slice, co // WIDTH, term, co % WIDTH] = sum of source * dy; a thread owns slices."""
-    number, rows, height, columns, top, left, step = bands
+    number, rows, height, columns, top, left, step, _ = bands
     slices, vectors, deep, _ = sums.shape
     pictures, out_h, width, filters = dy.shape
     channels = source.shape[3]

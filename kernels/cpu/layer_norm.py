@@ -11,6 +11,7 @@ Shapes and letters as in ``reference/layer_norm.py``, how the mean is cut in two
 import numpy as np
 
 from ._jit import kernel, prange
+from ._lanes import WIDTH, every, load, minus, plus, plus_product, store, times, wide
 from ._moments import row_squares, row_sum
 
 PIECE = 64
@@ -57,31 +58,47 @@ def layer_norm_backward_input(dy, x, weight, mean, var, eps, dx):
 
 
 @kernel
-def layer_norm_backward_weight(dy, x, mean, var, eps, dweight):
+def _backward_weight(dy, x, shape, mean, var, eps, dweight):
     """Write dweight; a thread owns pieces of the columns m."""
-    columns = dweight.shape[0]
+    rows, columns = shape
     for piece in prange((columns + PIECE - 1) // PIECE):
         begin = piece * PIECE
-        totals = np.zeros(min(PIECE, columns - begin))
-        for r in range(x.shape[0]):
-            centre = np.float64(mean[r])
+        size = min(PIECE, columns - begin)
+        totals = np.zeros(PIECE)
+        for r in range(rows):
             inverse = 1 / np.sqrt(np.float64(var[r]) + eps)
-            for i in range(totals.size):
-                share = np.float64(dy[r, begin + i]) * inverse
-                totals[i] += share * (x[r, begin + i] - centre)
-        for i in range(totals.size):
+            for i in range(0, size, WIDTH):
+                lanes = min(WIDTH, size - i)
+                at = r * columns + begin + i
+                away = minus(wide(load(x, at, lanes)), every(totals, mean[r], lanes))
+                share = times(wide(load(dy, at, lanes)), inverse)
+                store(plus_product(load(totals, i, lanes), share, away), totals, i, lanes)
+        for i in range(size):
             dweight[begin + i] = totals[i]
 
 
 @kernel
-def layer_norm_backward_bias(dy, dbias):
+def _backward_bias(dy, shape, dbias):
     """Write dbias; a thread owns pieces of the columns m."""
-    columns = dbias.shape[0]
+    rows, columns = shape
     for piece in prange((columns + PIECE - 1) // PIECE):
         begin = piece * PIECE
-        totals = np.zeros(min(PIECE, columns - begin))
-        for r in range(dy.shape[0]):
-            for i in range(totals.size):
-                totals[i] += dy[r, begin + i]
-        for i in range(totals.size):
+        size = min(PIECE, columns - begin)
+        totals = np.zeros(PIECE)
+        for r in range(rows):
+            for i in range(0, size, WIDTH):
+                lanes = min(WIDTH, size - i)
+                share = wide(load(dy, r * columns + begin + i, lanes))
+                store(plus(load(totals, i, lanes), share), totals, i, lanes)
+        for i in range(size):
             dbias[begin + i] = totals[i]
+
+
+def layer_norm_backward_weight(dy, x, mean, var, eps, dweight):
+    """Write dweight; a thread owns pieces of the columns m."""
+    _backward_weight(dy.reshape(-1), x.reshape(-1), x.shape, mean, var, eps, dweight)
+
+
+def layer_norm_backward_bias(dy, dbias):
+    """Write dbias; a thread owns pieces of the columns m."""
+    _backward_bias(dy.reshape(-1), dy.shape, dbias)

@@ -259,12 +259,11 @@ class Conv2d(SlidingWindow):
         """Return `x` with its padding, unless that is zeros: the kernels know those themselves."""
         if self.padding_mode == "zeros":
             return x
-        x = self.device.planes(x)
         sizes = (size + sum(pads) for size, pads in zip(x.shape[2:], self.pads, strict=True))
         shape = (*x.shape[:2], *sizes)
         what = f"{self!r}: the padded picture of shape {shape}"
         need_memory(math.prod(shape) * x.dtype.itemsize, what, "use less padding")
-        padded = self.device.empty(shape, x.dtype)
+        padded = self.device.pictures(shape, x.dtype)
         mode = PADDING_MODES[self.padding_mode]
         self.kernels.pad2d_forward(x, *self._padding(), mode, 0.0, padded)
         return padded
@@ -273,8 +272,7 @@ class Conv2d(SlidingWindow):
         """Return the gradient of a picture of `shape` from that of the padded picture."""
         if self.padding_mode == "zeros":
             return dx
-        dx = self.device.planes(dx)
-        folded = self.device.empty(shape, dx.dtype)
+        folded = self.device.pictures(shape, dx.dtype)
         mode = PADDING_MODES[self.padding_mode]
         self.kernels.pad2d_backward_input(dx, *self._padding(), mode, folded)
         return folded

@@ -79,6 +79,8 @@ class ConvTranspose2d(Layer):
     (1, 3, 32, 32)
     """
 
+    either_order = True
+
     def __init__(
         self,
         in_channels: int,
@@ -192,7 +194,7 @@ class ConvTranspose2d(Layer):
         return (*stride, *self.padding, *self.dilation, self.groups)
 
     def _forward(self, x: Any) -> Any:
-        y = self.device.empty(self.output_shape(tuple(x.shape)), x.dtype)
+        y = self.device.pictures(self.output_shape(tuple(x.shape)), x.dtype)
         self.kernels.conv2d_backward_input(x, self.weight.data, *self._geometry(tuple(y.shape)), y)
         if self.bias is not None:
             self.kernels.bias2d_forward(y, self.bias.data, y)
@@ -211,7 +213,7 @@ class ConvTranspose2d(Layer):
             self.bias.add_grad(dbias)
         if not self.input_gradient:
             return None
-        dx = self.device.empty(tuple(x.shape), dy.dtype)
+        dx = self.device.pictures(tuple(x.shape), dy.dtype)
         zeros = self.device.constant(0.0, (self.in_channels,), dy.dtype)
         self.kernels.conv2d_forward(dy, self.weight.data, zeros, *geometry, dx)
         return dx

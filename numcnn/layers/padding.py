@@ -40,6 +40,7 @@ def as_sides(value: object) -> tuple[int, int, int, int]:
 class _Pad2d(Layer):
     """What all kinds of padding share; `mode` is one of `numcnn.shapes.PADDING_MODES`."""
 
+    either_order = True
     mode = "zeros"
     value = 0.0
 
@@ -72,14 +73,14 @@ class _Pad2d(Layer):
         return top, left, PADDING_MODES[self.mode]
 
     def _forward(self, x: Any) -> Any:
-        y = self.device.empty(self.output_shape(tuple(x.shape)), x.dtype)
+        y = self.device.pictures(self.output_shape(tuple(x.shape)), x.dtype)
         self.kernels.pad2d_forward(x, *self._geometry(), self.value, y)
         self.save_for_backward(tuple(x.shape), x.dtype)
         return y
 
     def _backward(self, dy: Any) -> Any:
         shape, dtype = self._saved
-        dx = self.device.empty(shape, dtype)
+        dx = self.device.pictures(shape, dtype)
         self.kernels.pad2d_backward_input(dy, *self._geometry(), dx)
         return dx
 

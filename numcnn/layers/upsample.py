@@ -66,6 +66,8 @@ class Upsample(Layer):
     input's size is a copy, and one of twice its size takes each pixel twice ("nearest").
     """
 
+    either_order = True
+
     def __init__(
         self,
         size: int | tuple[int, int] | None = None,
@@ -175,7 +177,7 @@ class Upsample(Layer):
     def _forward(self, x: Any) -> Any:
         shape = tuple(x.shape)
         out = self.output_shape(shape)
-        y = self.device.empty(out, x.dtype)
+        y = self.device.pictures(out, x.dtype)
         scales = (self._scale(axis, shape[2 + axis], out[2 + axis]) for axis in (0, 1))
         numbers = self._numbers(*scales)
         self._kernel(self.kernels, "forward")(x, *numbers, y)
@@ -184,7 +186,7 @@ class Upsample(Layer):
 
     def _backward(self, dy: Any) -> Any:
         shape, numbers, dtype = self._saved
-        dx = self.device.empty(shape, dtype)
+        dx = self.device.pictures(shape, dtype)
         self._kernel(self.kernels, "backward_input")(dy, *numbers, dx)
         return dx
 
