@@ -57,6 +57,7 @@ def test_the_number_of_threads_changes_no_bit(case, dtype, threads):
     assert found[0] == found[1] == found[2]
 
 
+@pytest.mark.skipif(bool(config.DISABLE_JIT), reason="NUMBA_DISABLE_JIT=1: both are one function")
 @each_type
 @pytest.mark.parametrize("case", THREADED)
 def test_what_small_arrays_are_given_to_computes_the_same(case, dtype, monkeypatch):
