@@ -142,31 +142,39 @@ class CheckpointFolder:
             # bytes that are no text, or nesting without end, are no JSON either
             whole = json.loads(path.read_bytes())
             content, digest = whole["content"], whole["sha256"]
+            right = _digest(content) == digest
         except (ValueError, TypeError, KeyError, RecursionError):
             raise ValueError(f"{path} is damaged (it is no checkpoint's JSON)") from None
-        if _digest(content) != digest:
+        if not right:
             raise ValueError(f"{path} is damaged (its content has another SHA-256)")
-        if content["format"] != FORMAT:
+        try:
+            kind, holds, about = (content[name] for name in ("format", "step", "arrays"))
+            size, hashed = about["bytes"], about["sha256"]
+        except (TypeError, KeyError):
             raise ValueError(
-                f"{path} has format {content['format']}, and this numcnn reads {FORMAT}"
-            )
-        if content["step"] != step:
-            raise ValueError(f"{path} holds step {content['step']}; it was renamed")
-        return Checkpoint(step, self._read_arrays(step, content["arrays"]), content)
+                f"{path} is no checkpoint: it has no format, step or arrays of one"
+            ) from None
+        if kind != FORMAT:
+            raise ValueError(f"{path} has format {kind}, and this numcnn reads {FORMAT}")
+        if holds != step:
+            raise ValueError(f"{path} holds step {holds}; it was renamed")
+        return Checkpoint(step, self._read_arrays(step, size, hashed), content)
 
-    def _read_arrays(self, step: int, about: dict[str, Any]) -> dict[str, np.ndarray]:
+    def _read_arrays(self, step: int, size: int, digest: str) -> dict[str, np.ndarray]:
         path = self._file(step, "safetensors")
         if not path.is_file():
             raise ValueError(f"{path} is missing")
         packed = path.read_bytes()
-        if len(packed) != about["bytes"]:
-            raise ValueError(f"{path} is damaged (it has {len(packed)} bytes of {about['bytes']})")
-        if hashlib.sha256(packed).hexdigest() != about["sha256"]:
+        if len(packed) != size:
+            raise ValueError(f"{path} is damaged (it has {len(packed)} bytes of {size})")
+        if hashlib.sha256(packed).hexdigest() != digest:
             raise ValueError(f"{path} is damaged (it has another SHA-256)")
         try:
             return load(packed)
         except SafetensorError as error:
             raise ValueError(f"{path} is damaged ({error})") from None
+        except Exception as error:  # NumPy's, of a type or a shape that it hasn't: bfloat16, float8
+            raise ValueError(f"{path} holds an array that NumPy can't ({error})") from None
 
     def _prune(self, newest: int) -> None:
         """Delete what is older than the last few; one known to be damaged isn't one of those."""

@@ -42,12 +42,13 @@ EITHER_ORDER = ("conv2d", "conv_relu2d", "max_pool2d", "avg_pool2d", "adaptive_"
 
 OWN = {
     "one-channel-in-a-group": Geometry(2, 5, 5, (4, 5), (2, 3), pads=(1, 0, 0, 1), groups=5),
+    "small-and-different": Geometry(2, 4, 6, (6, 5), (3, 2), (2, 1), (1, 0, 2, 1), (1, 2), 2),
     # what Winograd's algorithm serves: tiles, and vectors of channels, that aren't whole
     "three-by-three": Geometry(2, 3, 5, (6, 7), (3, 3), pads=(1, 0, 0, 1)),
     "three-and-a-channel-too-many": Geometry(1, 17, 33, (5, 6), (3, 3), pads=(0, 2, 1, 0)),
 }
 # what reaches every kernel once
-SHORT = {"all-different", "one-channel-in-a-group", "three-by-three", "small", "row-too-many"}
+SHORT = {"small-and-different", "one-channel-in-a-group", "three-by-three", "small", "row-too-many"}
 
 
 def _smallest(cases):
@@ -72,6 +73,7 @@ def every_case(short: bool = False) -> Iterator[tuple[str, Call]]:
             laid = lay(arguments, "last")
             yield f"{name}, channels last", functools.partial(run, cpu, function, laid, np.float32)
     yield from _windows_apart()
+    fused = set()
     for (algorithm, module), (shape, geometry) in itertools.product(
         ALGORITHMS.items(), (GEOMETRIES | OWN | LARGER).items()
     ):
@@ -82,7 +84,8 @@ def every_case(short: bool = False) -> Iterator[tuple[str, Call]]:
                 f"{algorithm}, {function}, {shape}",
                 functools.partial(run, module, function, arguments, np.float32),
             )
-        if hasattr(module, "convolve"):
+        if hasattr(module, "convolve") and not (short and algorithm in fused):
+            fused.add(algorithm)
             for function in FUSED:
                 yield (
                     f"{algorithm}, {function}, {shape}",

@@ -12,8 +12,14 @@ Outputs are filled with NaN (integers with -77) beforehand. Inputs must come out
 
 Pictures may lie in either order (``kernels/order.py``): `both_orders` says in which, and `lay` puts
 the arrays of a call that way. What a kernel writes is compared by index, whatever the order.
+
+Each kernel is compiled for all cores and for one, in float32 and in float64: four times, which is
+most of what tests take. By default float32 is for all cores, as in trainings, and float64 for one,
+as in gradient checks (`FOR_ONE_CORE`, set in conftest.py). The other two are compared with these
+in test_kernels_threads.py: float32 for one core by default, float64 for all by ``pytest -m long``.
 """
 
+import contextlib
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +27,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from numcnn.kernels import cpu, reference
+from numcnn.kernels.cpu import _jit
+
+FOR_ONE_CORE: list[np.dtype] = []  # types whose kernels `run` takes from the build for one core
 
 both_dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["f32", "f64"])
 
@@ -96,11 +105,22 @@ def run(module, name, arguments, dtype):
             inputs.append((given[-1], given[-1].copy()))
         else:
             given.append(argument)
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), _cores_for(dtype):
         assert getattr(module, name)(*given) is None
     for now, before in inputs:
         np.testing.assert_array_equal(now, before, f"{name} changed an input")
     return outputs
+
+
+@contextlib.contextmanager
+def _cores_for(dtype):
+    before = _jit.SMALL
+    if np.dtype(dtype) in FOR_ONE_CORE:
+        _jit.SMALL = 2**62
+    try:
+        yield
+    finally:
+        _jit.SMALL = before
 
 
 def absolute(arguments):

@@ -4,15 +4,18 @@
 that a user may see: a ValueError that names the file. Whatever else comes is a fault.
 
 Compression, checksums and lengths keep a fuzzer's changes from what lies behind them, so some
-readers have a second entry whose `wrap` packs the bytes soundly.
+readers have a second entry whose `wrap` packs the bytes soundly. A checkpoint is two files; what
+isn't under test comes from `beside`.
 """
 
 import functools
 import gzip
+import hashlib
 import io
 import json
 import struct
 import tarfile
+import tempfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +27,7 @@ from safetensors.numpy import save
 from numcnn import History, digit
 from numcnn.callbacks import CSVLogger
 from numcnn.checkpoint import load_weights
+from numcnn.checkpoint_folder import Checkpoint, CheckpointFolder
 from numcnn.data import read_cifar10, read_idx
 from numcnn.data.cifar import RECORD, read_cifar10_archive
 from numcnn.models import ZOO
@@ -31,12 +35,17 @@ from numcnn.runs import restore
 
 
 class Reader(NamedTuple):
-    """A function of a path, files that it can read, what a result must be, bytes as a file."""
+    """A function of a path, files that it can read, what a result must be, bytes as a file.
+
+    And the name that the file must have, and what lies beside it, given its bytes, by name.
+    """
 
     read: Callable
     sound: tuple
     right: Callable
     wrap: Callable = bytes
+    name: str = "the file"
+    beside: Callable = lambda data: {}
 
 
 def chunk(kind, data):
@@ -118,6 +127,51 @@ def go_on(path):
         log.on_train_end()
 
 
+SAVED = Checkpoint(
+    12,
+    {"model.1.weight": np.arange(6, dtype=np.float32).reshape(2, 3), "count": np.array(3)},
+    {
+        "settings": {"batch_size": 8, "loss": "MSELoss()", "rates": [0.1, 1e-05]},
+        "position": {"epoch": 1, "batch": 2, "stopped": False},
+        "scheduler": None,
+        "history": [{"epoch": 1, "loss": 0.25}],
+    },
+)
+
+
+def files_of_checkpoint():
+    """Return the bytes of `SAVED`'s two files: what vouches for the arrays, and the arrays."""
+    with tempfile.TemporaryDirectory() as folder:
+        CheckpointFolder(folder).write(SAVED)
+        return tuple((Path(folder) / name).read_bytes() for name in (VOUCHER, ARRAYS))
+
+
+def newest(path):
+    """Read a checkpoint as a training does that goes on from a folder."""
+    return CheckpointFolder(path.parent).newest()
+
+
+def vouched(data):
+    """Return a checkpoint's JSON file with this content, and a SHA-256 that is right."""
+    try:
+        content = json.loads(data)
+    except (ValueError, RecursionError):  # no content at all
+        return b'{"sha256": "", "content": ' + data + b"}"
+    text = json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
+    whole = {"sha256": hashlib.sha256(text).hexdigest(), "content": content}
+    return json.dumps(whole).encode()
+
+
+def voucher_for(data):
+    """Return the JSON file of a checkpoint whose arrays' file has these bytes."""
+    content = json.loads(CHECKPOINT)["content"]
+    about = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    return {VOUCHER: vouched(json.dumps(content | {"arrays": about}).encode())}
+
+
+VOUCHER, ARRAYS = "step-00000012.json", "step-00000012.safetensors"
+CHECKPOINT, NUMBERS = files_of_checkpoint()
+CONTENT = json.dumps(json.loads(CHECKPOINT)["content"]).encode()
 IDX = struct.pack(">HBBII", 0, 8, 2, 2, 3) + bytes(range(6))
 FLOATS = struct.pack(">HBBI", 0, 0x0D, 1, 2) + struct.pack(">2f", 1.5, -2)
 CIFAR = bytes([3]) + bytes(RECORD - 1)
@@ -155,6 +209,18 @@ def is_history(found):
     return repr(found).startswith("History(") and len(found) == len(found.epochs)
 
 
+def is_a_checkpoint(found):
+    arrays = all(isinstance(array, np.ndarray) for array in found.arrays.values())
+    return found.step == SAVED.step and isinstance(found.content, dict) and arrays
+
+
+def is_what_was_saved(found):
+    arrays = found.arrays.items()
+    same = all(np.array_equal(array, SAVED.arrays[name]) for name, array in arrays)
+    whole = found.arrays.keys() == SAVED.arrays.keys() and SAVED.content.items()
+    return is_a_checkpoint(found) and same and whole <= found.content.items()
+
+
 def is_none(found):
     return found is None
 
@@ -177,18 +243,34 @@ READERS = {
     ),
     "run": Reader(restore, (b"mlp\ndigits\n[0.1]\n[0.3]",), is_run, weights_of_run),
     "history": Reader(History.load, (HISTORY,), is_history),
+    "checkpoint": Reader(
+        newest, (CHECKPOINT,), is_what_was_saved, name=VOUCHER, beside=lambda _: {ARRAYS: NUMBERS}
+    ),
+    "checkpoint-content": Reader(
+        newest, (CONTENT,), is_a_checkpoint, vouched, VOUCHER, lambda _: {ARRAYS: NUMBERS}
+    ),
+    "checkpoint-arrays": Reader(
+        newest, (NUMBERS,), is_what_was_saved, name=ARRAYS, beside=lambda _: {VOUCHER: CHECKPOINT}
+    ),
+    "checkpoint-arrays-vouched": Reader(
+        newest, (NUMBERS,), is_a_checkpoint, name=ARRAYS, beside=voucher_for
+    ),
     "table": Reader(go_on, (b"epoch,loss\r\n1,0.5\r\n",), is_none),
 }
 
 
 def outcome(reader, data, folder):
     """Return what `reader` makes of a file of these bytes, or the error that says what is wrong."""
-    path = Path(folder) / "the file"
-    path.write_bytes(reader.wrap(data))
+    path, content = Path(folder) / reader.name, reader.wrap(data)
+    files = {reader.name: content} | reader.beside(content)
+    for name, each in files.items():
+        path.with_name(name).write_bytes(each)
     try:
         found = reader.read(path)
     except ValueError as error:
-        assert str(path) in str(error), f"the error doesn't name the file: {error}"
+        # where one file lies about the other, either may be the damaged one
+        named = any(str(path.with_name(name)) in str(error) for name in files)
+        assert named, f"the error doesn't name the file: {error}"
         return error
     assert reader.right(found), f"this isn't what the reader promises: {found!r:.200}"
     return found

@@ -1,6 +1,8 @@
 """What several test files share."""
 
+import checks_kernels
 import numba
+import numpy as np
 import pytest
 from numba.core import config
 
@@ -11,10 +13,13 @@ from numcnn.kernels.cpu import _jit
 def all_cores(request, monkeypatch):
     """Have kernels' own tests run what is compiled for all cores, however small their arrays.
 
+    But float64 for one core, unless the test is a long one (checks_kernels.py says why).
     Everywhere else the sizes decide, as they do for users, and small arrays take one thread.
     """
     if request.path.stem.startswith("test_kernels"):
         monkeypatch.setattr(_jit, "SMALL", 0)
+        if request.node.get_closest_marker("long") is None:
+            monkeypatch.setattr(checks_kernels, "FOR_ONE_CORE", [np.dtype(np.float64)])
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ SECONDS = int(os.environ.get("NUMCNN_FUZZ_SECONDS", "60"))
 CRASHES = Path(os.environ.get("NUMCNN_FUZZ_CRASHES", "fuzz-crashes"))
 INSTRUMENTED = [
     *("numcnn.data", "numcnn.digit", "numcnn.history", "numcnn.checkpoint", "numcnn.callbacks"),
-    *("numcnn.runs", "PIL", "json", "tarfile", "gzip"),
+    *("numcnn.checkpoint_folder", "numcnn.runs", "PIL", "json", "tarfile", "gzip"),
 ]
 LIMITS = ("-timeout=30", "-rss_limit_mb=2560", "-max_len=16384", "-print_final_stats=1")
 WORK = "NUMCNN_FUZZ_WORK"  # tells the inner process where its sound files lie

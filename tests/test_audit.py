@@ -7,11 +7,23 @@ from typer.testing import CliRunner
 from numcnn import audit, cli, layers
 from numcnn.error_bounds import EPS, conv2d_terms
 from numcnn.kernels import cpu
+from numcnn.kernels.cpu import _jit
 from numcnn.layer_bounds import Passes, both_passes, means, sums
 
 # made of other layers, or of a layer's own weights: what they compute, those do
 PARTS = {"Chain", "Layer", "Parameter", "weight_norm", "remove_weight_norm"}
 COMPOSED = PARTS | {"is_grad_enabled", "no_grad"}
+
+
+@pytest.fixture(autouse=True)
+def one_core(request, monkeypatch):
+    """Have large arrays, too, take the kernels for one core, unless the test is a long one.
+
+    Those for all cores would be compiled in float64 for these tests alone. In float32 they are
+    held to such bounds, one by one, by the kernels' own tests.
+    """
+    if request.node.get_closest_marker("long") is None:
+        monkeypatch.setattr(_jit, "SMALL", 2**62)
 
 
 def ids(case):

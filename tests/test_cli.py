@@ -21,6 +21,7 @@ import numcnn
 from numcnn import data, digit, gradcheck_all, layers, losses, recipe, runs
 from numcnn.checkpoint import load_weights
 from numcnn.cli import app
+from numcnn.kernels.cpu import _cache
 
 FINAL = re.compile(r"test accuracy: \d{1,3}\.\d%\n\Z")
 
@@ -609,18 +610,46 @@ def test_ctrl_c_ends_with_one_sentence(tmp_path):
 # ---- warmup -----------------------------------------------------------------------------------
 
 
-@pytest.mark.skipif(bool(config.DISABLE_JIT), reason="nothing is compiled")
-def test_warmup_compiles_and_says_what_it_did(tmp_path):
-    def warmup(*args):
-        arguments = ("warmup", "--model", "mlp", "--optimizer", "sgd", *args)
-        return process(*arguments, cwd=tmp_path, NUMCNN_CACHE_DIR=str(tmp_path), NUMCNN_CACHE="1")
+compiled = pytest.mark.skipif(bool(config.DISABLE_JIT), reason="nothing is compiled")
 
-    listed = warmup("--list").stdout.decode().splitlines()
+
+def warmup(folder, *args):
+    arguments = ("warmup", "--model", "mlp", "--optimizer", "sgd", *args)
+    return process(*arguments, cwd=folder, NUMCNN_CACHE_DIR=str(folder), NUMCNN_CACHE="1")
+
+
+@compiled
+def test_warmup_compiles_what_is_missing_and_says_so(tmp_path):
+    """Of all kernels of a network but some, which other tests have compiled."""
+    here = _cache.folder()
+    shared = warmup(here.parent.parent)
+    assert shared.returncode == 0, shared.stderr
+    there = tmp_path / here.parent.name / here.name
+    there.mkdir(parents=True)
+    for entry in here.glob("*.nbc"):
+        if "sgd_update" not in entry.name and "sum_rows" not in entry.name:
+            (there / entry.name).symlink_to(entry)
+    before = set(there.iterdir())
+    listed = warmup(tmp_path, "--list").stdout.decode().splitlines()
+    assert listed[-1] == f"{len(listed) - 1} kernels to compile"
+    assert set(listed[:-1]) <= {"sgd.sgd_update", "_reduce.sum_rows"}
+    assert "sgd.sgd_update" in listed
+    assert set(there.iterdir()) == before
+    done = warmup(tmp_path, "--jobs", "1")
+    assert done.stdout.decode().startswith(f"compiled {len(listed) - 1} kernels in "), done.stderr
+    assert len(set(there.iterdir()) - before) == len(listed) - 1
+    assert warmup(tmp_path).stdout.startswith(b"nothing to compile")
+
+
+@compiled
+@pytest.mark.long
+def test_warmup_compiles_and_says_what_it_did(tmp_path):
+    listed = warmup(tmp_path, "--list").stdout.decode().splitlines()
     assert "sgd.sgd_update" in listed
     number = len(listed) - 1
     assert listed[-1] == f"{number} kernels to compile"
     assert len(entries := list(tmp_path.rglob("*.nbc"))) == 0, entries
-    done = warmup("--jobs", "1")
+    done = warmup(tmp_path, "--jobs", "1")
     assert done.returncode == 0, done.stderr
     text = done.stdout.decode()
     assert re.match(rf"compiled {number} kernels in \d+ s, 1 process\n", text)
@@ -628,7 +657,7 @@ def test_warmup_compiles_and_says_what_it_did(tmp_path):
     assert re.search(
         rf"^cache: {number} kernels, [\d.]+ \w+, in {re.escape(str(folder))}$", text, re.M
     )
-    assert warmup().stdout.startswith(b"nothing to compile")
+    assert warmup(tmp_path).stdout.startswith(b"nothing to compile")
 
 
 def test_warmup_refuses_what_it_cant_do(monkeypatch):

@@ -100,7 +100,8 @@ def test_many_changed_bytes_are_read_or_explained(name, tmp_path):
     check(name, tmp_path, thorough)
 
 
-SELF_ENDING = {"idx", "cifar10", "weights"}  # a file of these says how long it is
+# a file of these says how long it is
+SELF_ENDING = {"idx", "cifar10", "weights", "checkpoint", "checkpoint-arrays"}
 
 
 @every
@@ -111,6 +112,27 @@ def test_files_cut_at_every_length(name, tmp_path):
     for length in {*range(0, len(data), step), *range(min(40, len(data)))}:
         found = outcome(reader, data[:length], tmp_path)
         assert isinstance(found, ValueError) or name not in SELF_ENDING, (length, found)
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["1", "[]", "{}", '{"format": 1, "step": 12}', '{"format": 1, "step": 12, "arrays": [1]}'],
+)
+def test_content_that_is_no_checkpoints_is_refused_though_its_hash_is_right(content, tmp_path):
+    found = outcome(READERS["checkpoint-content"], content.encode(), tmp_path)
+    assert "it has no format, step or arrays of one" in str(found)
+
+
+@pytest.mark.parametrize("name", ["checkpoint", "checkpoint-arrays"])
+@pytest.mark.parametrize("bits", [1, 0x20, 0xFF])
+def test_a_checkpoint_that_is_changed_at_any_byte(name, bits, tmp_path):
+    (sound,) = READERS[name].sound
+    refused = 0
+    for place in range(len(sound)):
+        data = sound[:place] + bytes([sound[place] ^ bits]) + sound[place + 1 :]
+        refused += isinstance(outcome(READERS[name], data, tmp_path), ValueError)
+    # spaces may change in JSON, and the e of 1e-05; in arrays nothing may
+    assert refused > len(sound) / 2 if name == "checkpoint" else refused == len(sound)
 
 
 FOREIGN = ("zip", "pickle", "npy", "gzip", "nothing", "zeros", "text")
@@ -167,8 +189,9 @@ def array(dtype, shape, size):
         pytest.param(WEIGHTS + b"1", id="surplus"),
     ],
 )
-def test_weights_that_numpy_cant_hold_are_named(data, tmp_path):
-    assert isinstance(outcome(READERS["weights"], data, tmp_path), ValueError)
+@pytest.mark.parametrize("name", ["weights", "checkpoint-arrays-vouched"])
+def test_arrays_that_numpy_cant_hold_are_named(name, data, tmp_path):
+    assert isinstance(outcome(READERS[name], data, tmp_path), ValueError)
 
 
 @pytest.mark.parametrize(

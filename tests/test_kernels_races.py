@@ -12,8 +12,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from numba.core import config
 
 from numcnn.kernels import cpu
+
+# the shadow runs without the compiler in any case
+once = pytest.mark.skipif(bool(config.DISABLE_JIT), reason="NUMBA_DISABLE_JIT=1 makes no other run")
 
 
 def shadow(which, timeout):
@@ -36,11 +40,13 @@ def check_shipped(found, cases):
     assert found["iterations"] > 10 * found["cases"]
 
 
+@once
 @pytest.mark.timeout(900)
 def test_no_iteration_of_a_shipped_kernel_touches_what_another_one_writes():
     check_shipped(shadow("short", 800), 150)
 
 
+@once
 @pytest.mark.long
 @pytest.mark.timeout(3600)
 def test_no_iteration_of_a_shipped_kernel_touches_what_another_one_writes_on_every_shape():
@@ -49,6 +55,7 @@ def test_no_iteration_of_a_shipped_kernel_touches_what_another_one_writes_on_eve
     check_shipped(found, 500)
 
 
+@once
 def test_planted_races_are_found():
     found = shadow("planted", 200)
     assert found.pop("right") == "nothing"
