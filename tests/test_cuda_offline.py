@@ -40,7 +40,12 @@ def simple_notes(dtype):
         losses, labels = np.ones((4, 2), dtype), np.zeros((4, 2), np.int64)
         _figures.read_figures(losses, np.ones((4, 3, 2), dtype), labels)
         _peak.multiply_add(2, 3)
-    return notes
+        tape = _tape.Tape()
+        with _recording.writing(tape):  # numbers that change are arrays in a step that is repeated
+            for name in REPEATED:
+                run(kernels, *THREADED[name], dtype)
+    assert len(tape.launches) == len(REPEATED)
+    return notes + [note_of(launch, CAPABILITIES) for launch in tape.launches]
 
 
 def tile_notes(capabilities, tf32):
