@@ -12,7 +12,10 @@ notice, every kernel is launched by itself. `Steps.eager_because` says why.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import operator
+from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
@@ -30,8 +33,8 @@ MOST_SHAPES = 4  # of batches, each with memory of its own; others are launched 
 MOST_STARTS = 8  # how often all is written down anew since something has changed
 OURS = "numcnn."
 PASSES = {"forward", "backward", "_forward", "_backward", "_forward_relu", "_backward_relu"}
-CHANGING = {"calls", "divisor", "hits", "input_shape", "num_batches_tracked", "total"}
-PLAIN = (bool, int, float, str, tuple, type(None))
+RESULTS = {"divisor", "hits", "total"}  # of a loss, some of them known behind the step only
+PLAIN = (bool, int, float, str)
 
 
 def _modules(model: Layer, *names: str) -> list[ModuleType]:
@@ -130,6 +133,8 @@ class Steps:
     def _with_graph(self, tally: Tally, xb: Any, yb: Any) -> None:
         """Take a step, and bring the repetition of steps of its shape one stage further."""
         (recording,) = _modules(self.model, "_recording")
+        if self._seen is None:
+            self._seen = _Seen(self.model, self.loss, self.movers.optimizer)
         labelled = self.loss.takes_labels(yb)
         key = (tuple(xb.shape), xb.dtype, np.shape(yb), labelled, self._precision())
         known = self._known.get(key)
@@ -137,11 +142,9 @@ class Steps:
             if len(self._known) >= MOST_SHAPES:
                 self._eager(tally, xb, yb)
                 return
-            with recording.listening() as launched:
+            with recording.listening() as launched, self._seen.during():
                 self._eager(tally, xb, yb)
             self._known[key] = launched
-            if self._seen is None:
-                self._seen = _Seen(self.model, self.loss, self.movers.optimizer)
             return
         if isinstance(known, list):
             known = self._write_down(known, xb, yb, labelled)
@@ -161,7 +164,9 @@ class Steps:
         """Return the step as it can be repeated; None, and a reason, if it can't."""
         gradients = [(parameter, parameter.grad) for parameter in self.model.parameters()]
         try:
-            return _Repeated(self, launched, xb, yb, labelled)
+            assert self._seen is not None
+            with self._seen.during():
+                return _Repeated(self, launched, xb, yb, labelled)
         except Exception as error:  # nothing was launched: each kernel by itself comes out the same
             for parameter, gradient in gradients:
                 parameter._grad = gradient
@@ -231,31 +236,50 @@ class _Seen:
     """What a written step takes for granted, to be compared before each repetition."""
 
     def __init__(self, model: Layer, loss: Loss, optimizer: Any) -> None:
-        self.model, self.optimizer = model, optimizer
-        self._layers, self._parameters = list(model.layers()), list(model.parameters())
+        self.model, self.loss, self.optimizer = model, loss, optimizer
+        self._own: set[tuple[int, str]] = set()  # attributes that a step itself sets
+        self._look()
+
+    def _look(self) -> None:
+        self._layers, self._parameters = list(self.model.layers()), list(self.model.parameters())
         self._arrays = [parameter._data for parameter in self._parameters]
-        self._state = optimizer._state
-        self._sizes = [(vars(each), len(vars(each))) for each in (*self._layers, loss)]
+        self._state = self.optimizer._state
+        self._held = [vars(each) for each in (*self._layers, self.loss)]
+        self._sizes = list(map(len, self._held))
         self._settings = [
             (held, name, value)
-            for held, _ in self._sizes
+            for place, held in enumerate(self._held)
             for name, value in held.items()
-            if not name.startswith("_") and name not in CHANGING
+            if name[0] != "_" and name not in RESULTS and (place, name) not in self._own
         ]
 
+    @contextlib.contextmanager
+    def during(self) -> Iterator[None]:
+        """Take a step; what it changes by itself needn't be the same the next time."""
+        before = [dict(held) for held in self._held]
+        yield
+        for place, held in enumerate(self._held):
+            for name, value in held.items():
+                if name[0] != "_" and not _same(before[place].get(name, _Seen), value):
+                    self._own.add((place, name))
+        self._look()
+
     def still(self) -> bool:
-        """Return whether it all is as it was."""
-        if self.optimizer._state is not self._state:
-            return False
-        if any(len(held) != size for held, size in self._sizes):  # somebody's function put in
-            return False
-        for held, name, value in self._settings:
-            now = held.get(name, _Seen)
-            if now is not value and not (type(now) in PLAIN and now == value):
-                return False
-        parameters = list(self.model.parameters())
+        """Return whether all else is as it was."""
         return (
-            list(self.model.layers()) == self._layers
-            and parameters == self._parameters
-            and all(p._data is data for p, data in zip(parameters, self._arrays, strict=True))
+            self.optimizer._state is self._state
+            and list(map(len, self._held)) == self._sizes  # nobody put in a function
+            and all(_same(value, held.get(name, _Seen)) for held, name, value in self._settings)
+            and list(self.model.layers()) == self._layers
+            and list(self.model.parameters()) == self._parameters
+            and all(map(operator.is_, (p._data for p in self._parameters), self._arrays))
         )
+
+
+def _same(old: Any, new: Any) -> bool:
+    """Return whether two settings are one; two arrays are only if they are the same object."""
+    if old is new or type(old) is not type(new):
+        return old is new
+    if isinstance(new, tuple):
+        return len(old) == len(new) and all(map(_same, old, new))
+    return type(new) in PLAIN and old == new
