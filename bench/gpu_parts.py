@@ -86,11 +86,10 @@ def in_turn(sides: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float
 
 
 def _ours(step: Step) -> Callable[[], None]:
-    x = step.device.to_device(step.x)
+    repeated = step.repeated(step.device.to_device(step.x))
 
     def take() -> None:
-        step.start(x)
-        step.loss.finish()
+        repeated()
         _synchronize()
 
     return take

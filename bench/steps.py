@@ -63,8 +63,10 @@ class Step:
         self.start()
         return self.loss.finish()
 
-    def repeated(self) -> Callable[[], float]:
+    def repeated(self, x: Any = None) -> Callable[[], float]:
         """Return a function that takes a step as `fit` does: on the GPU one repeated as a graph.
+
+        `x` may be the batch as an array of the device, which then isn't copied there each time.
 
         Raises
         ------
@@ -75,9 +77,9 @@ class Step:
 
         def take() -> float:
             tally = Tally(self.model, self.loss)
-            x = self.device.receive(self.device.send(self.x, np.float32))
+            batch = self.device.receive(self.device.send(self.x if x is None else x, np.float32))
             with without_input_gradient(self.model):
-                steps.take(tally, x, self.y)
+                steps.take(tally, batch, self.y)
             value = tally.finish()
             if steps.eager_because is not None:
                 raise RuntimeError(f"the step is not repeated: {steps.eager_because}")
