@@ -8,12 +8,14 @@ NVIDIA's.
 
 import contextlib
 import gc
+import re
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from numcnn.kernels.cuda import _cuda, _memory, _recording, _tape
+from numcnn.kernels.cuda import _cuda, _graph, _memory, _recording, _tape
 
 pytestmark = pytest.mark.skipif(
     _cuda.SIMULATED or _cuda.cuda is None, reason="needs CUDA's real arrays, not the simulator's"
@@ -97,3 +99,19 @@ def test_numbers_of_a_tape_lie_in_its_table(pool, monkeypatch):
     assert address(target) == FIRST
     assert table[:4].view(np.float32) == 2.5
     assert table[_tape.APART :][:16].view(np.uint64).tolist() == [3, 4]
+
+
+@pytest.mark.skipif(_graph.problem() is not None, reason=str(_graph.problem()))
+def test_the_driver_has_what_a_graph_asks_for():
+    """By name: the functions that ``_graph.py`` calls, in the binding that numba-cuda has."""
+    text = Path(_graph.__file__).read_text(encoding="utf-8")
+    names = set(re.findall(r"\bcu[A-Z]\w+", text))
+    driver = _cuda.cuda.cudadrv.driver
+    assert len(names) == 8
+    for name in names:
+        assert callable(getattr(driver.binding, name)), name
+    assert driver.binding.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_RELAXED == 2
+    assert driver.binding.CUstream_flags.CU_STREAM_NON_BLOCKING == _graph.NON_BLOCKING
+    assert isinstance(driver.driver, driver.Driver)
+    assert callable(_cuda.cuda.external_stream)
+    assert callable(_cuda.cuda.defer_cleanup)
