@@ -7,13 +7,17 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from numcnn.evaluation import Tally
 from numcnn.losses import CrossEntropyLoss
 from numcnn.optim import Adam
 from numcnn.training import without_input_gradient
+from numcnn.training_state import Movers
+from numcnn.training_step import Steps
 
 from . import networks
 from .side import HOME
@@ -58,6 +62,30 @@ class Step:
         """Take a step, and wait for its loss."""
         self.start()
         return self.loss.finish()
+
+    def repeated(self, x: Any = None) -> Callable[[], float]:
+        """Return a function that takes a step as `fit` does: on the GPU one repeated as a graph.
+
+        `x` may be the batch as an array of the device, which then isn't copied there each time.
+
+        Raises
+        ------
+        RuntimeError
+            If the GPU can't repeat it; the text says why.
+        """
+        steps = Steps(self.model, self.loss, Movers(self.optimizer))
+
+        def take() -> float:
+            tally = Tally(self.model, self.loss)
+            batch = self.device.receive(self.device.send(self.x if x is None else x, np.float32))
+            with without_input_gradient(self.model):
+                steps.take(tally, batch, self.y)
+            value = tally.finish()
+            if steps.eager_because is not None:
+                raise RuntimeError(f"the step is not repeated: {steps.eager_because}")
+            return value
+
+        return take
 
     def results(self) -> dict[str, np.ndarray]:
         """Return loss, outputs and gradients by name, on the host; nothing is learned."""

@@ -163,6 +163,8 @@ def train(
         every=every,
         resume=resume,
     )
+    if history.eager_because is not None:
+        typer.echo(f"no CUDA graphs: {history.eager_because}")
     figures = {"epochs": epochs, "batch_size": batch_size, "optimizer": steps, "seed": seed}
     figures |= {"schedule": schedule, "shift": shift, "augment": augment, "examples": len(x)}
     figures |= {"mean": list(examples.mean), "std": list(examples.std)}

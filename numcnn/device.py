@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -119,6 +120,22 @@ class Device:
         """Return the array that `send` has sent."""
         return sent
 
+    def numbers(self, make: Callable[[], tuple]) -> tuple:
+        """Return what ``make()`` returns: numbers for a kernel that differ from step to step.
+
+        Where the GPU repeats a step of a training, `make` is asked before each repetition. It
+        must change nothing.
+        """
+        return make()
+
+    def repeat(self, action: Callable[[], Any]) -> None:
+        """Call `action`, which the host does in every step; also where the GPU repeats one."""
+        action()
+
+    def feed(self, make: Callable[[], np.ndarray], dtype: Any) -> Any:
+        """Return the host's array ``make()`` as one of this device, made anew in every step."""
+        return self.receive(self.send(make(), dtype))
+
     def begin_figures(
         self, losses: Any, scores: Any = None, labels: Any = None, ignore_index: int | None = None
     ) -> Any:
@@ -179,7 +196,13 @@ class CpuDevice(Device):
 
 
 class CudaDevice(Device):
-    """The GPU: arrays stay there until `to_host` is called."""
+    """The GPU: arrays stay there until `to_host` is called.
+
+    Attributes
+    ----------
+    graphs : bool
+        Whether `fit` has the GPU repeat training steps as CUDA graphs; by default, it does.
+    """
 
     def __init__(self, kernels: ModuleType, cuda: ModuleType) -> None:
         super().__init__("cuda", kernels)
@@ -188,6 +211,8 @@ class CudaDevice(Device):
         self._figures = importlib.import_module(f"{kernels.__name__}._figures")
         self._constants: dict[tuple, Any] = {}
         self._precision = importlib.import_module(f"{kernels.__name__}._precision")
+        self._recording = importlib.import_module(f"{kernels.__name__}._recording")
+        self.graphs = True
 
     @property
     def allow_tf32(self) -> bool:
@@ -240,6 +265,24 @@ class CudaDevice(Device):
     def receive(self, sent: Any) -> Any:
         """Return the array that was sent; kernels wait for it, the host doesn't."""
         return sent if self.owns(sent) else sent.receive()
+
+    def numbers(self, make: Callable[[], tuple]) -> tuple:
+        """Return what ``make()`` returns; in a step that is written down, what stands for it."""
+        tape = self._recording.tape()
+        return make() if tape is None else tape.numbers(make)
+
+    def repeat(self, action: Callable[[], Any]) -> None:
+        """Call `action`; in a step that is written down, behind each repetition instead."""
+        tape = self._recording.tape()
+        if tape is None:
+            action()
+        else:
+            tape.repeat(action)
+
+    def feed(self, make: Callable[[], np.ndarray], dtype: Any) -> Any:
+        """Return the host's array ``make()`` as one of the GPU, made anew in every step."""
+        tape = self._recording.tape()
+        return super().feed(make, dtype) if tape is None else tape.feed(make, dtype)
 
     def begin_figures(
         self, losses: Any, scores: Any = None, labels: Any = None, ignore_index: int | None = None

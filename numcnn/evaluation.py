@@ -142,6 +142,11 @@ class Tally:
             self.scores.append(model.device.to_host(scores))
         self._batch = len(xb), yb if labelled else None
 
+    def note(self, size: int, yb: Any, labelled: bool) -> None:
+        """Count a batch whose loss the GPU computes without `begin`; `finish` takes it in."""
+        self._value = None
+        self._batch = size, yb if labelled else None
+
     def finish(self) -> float:
         """Take the batch of `begin` into the sums; return its loss."""
         loss = self.loss_of

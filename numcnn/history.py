@@ -24,6 +24,9 @@ class History:
         ``val_loss``, ``val_accuracy``.
     batch_losses : list of float
         The loss of every step, in order.
+    eager_because : str or None
+        On the GPU: why it launched each kernel by itself instead of repeating steps as CUDA
+        graphs, where it did. Of the run alone; `save` leaves it out.
 
     Examples
     --------
@@ -33,6 +36,7 @@ class History:
     def __init__(self) -> None:
         self.epochs: list[dict[str, Any]] = []
         self.batch_losses: list[float] = []
+        self.eager_because: str | None = None
 
     def __getitem__(self, name: str) -> list[Any]:
         known = {key for epoch in self.epochs for key in epoch}

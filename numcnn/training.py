@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 
 from .callbacks import Callback, as_callbacks, running
-from .clipping import clip_grad_norm
 from .data.loader import DataLoader
 from .evaluation import Tally, evaluate, mode, sent_ahead
 from .history import History
@@ -35,6 +34,7 @@ from .schedulers import ReduceLROnPlateau
 from .sharing import reserved
 from .training_settings import settings
 from .training_state import EpochSoFar, Movers, Training, Watchers
+from .training_step import Steps
 
 __all__ = ["check_data", "fit", "without_input_gradient"]
 
@@ -117,20 +117,26 @@ def fit(
             who = model, loader, loss, optimizer, scheduler, penalty, clip_norm, validation_data
             states = keeper.begin(training, settings(*who))
         quiet = mode(model, True), without_input_gradient(model)
-        with quiet[0], quiet[1], watchers.progress, running(beside, model, states):
-            _run(training, epochs, validation_data, keeper)
+        taking = contextlib.closing(Steps(model, loss, movers))
+        with quiet[0], quiet[1], watchers.progress, running(beside, model, states), taking as steps:
+            _run(training, steps, epochs, validation_data, keeper)
     return watchers.history
 
 
 def _run(
-    training: Training, epochs: int, validation_data: tuple[Any, Any] | None, keeper: Keeper | None
+    training: Training,
+    steps: Steps,
+    epochs: int,
+    validation_data: tuple[Any, Any] | None,
+    keeper: Keeper | None,
 ) -> None:
     """Run all epochs, or those that are left."""
     if keeper is not None:
         keeper.before_first(training)
     while training.epoch < epochs and not training.stopped:
         training.watchers.progress.start_epoch(training.epoch)
-        figures = _epoch(training, keeper)
+        figures = _epoch(training, steps, keeper)
+        training.watchers.history.eager_because = steps.eager_because
         if validation_data is not None:
             result = evaluate(training.model, *validation_data, loss=training.loss)
             figures["val_loss"] = result.loss
@@ -166,18 +172,16 @@ def _figure_for(plateau: ReduceLROnPlateau, figures: dict[str, Any]) -> float:
     )
 
 
-def _epoch(training: Training, keeper: Keeper | None) -> dict[str, Any]:
+def _epoch(training: Training, steps: Steps, keeper: Keeper | None) -> dict[str, Any]:
     """Run an epoch, or the rest of one, and return its figures."""
-    model, loss, movers, sofar = training.model, training.loss, training.movers, training.sofar
+    model, movers, sofar = training.model, training.movers, training.sofar
     losses = training.watchers.history.batch_losses
     figures: dict[str, Any] = {}
     sofar.started = time.perf_counter()
     for xb, yb in sent_ahead(model, training.loader.rest_of_epoch(training.batch)):
-        sofar.tally.begin(xb, yb)
         training.batch += 1
-        model.backward(loss.backward())
         lr = movers.optimizer.lr  # of this step; the scheduler sets that of the next
-        sofar.penalties += _move(model, movers) * len(xb)
+        sofar.penalties += steps.take(sofar.tally, xb, yb) * len(xb)
         value = sofar.tally.finish()  # on the GPU the whole step is on its way by now
         if not math.isfinite(value) and all(map(math.isfinite, losses)):
             _warn_of(value, training)
@@ -207,18 +211,3 @@ def _warn_of(value: float, training: Training) -> None:
         f"the loss of epoch {training.epoch + 1}, batch {training.batch} is {value}; {advice}",
         stacklevel=5,
     )
-
-
-def _move(model: Layer, movers: Movers) -> float:
-    """Take one step along the gradients that are there; return the penalty before it."""
-    value = 0.0
-    if movers.penalty is not None:
-        value = movers.penalty(model)
-        movers.penalty.backward()
-    if movers.clip_norm is not None:
-        clip_grad_norm(model.parameters(), movers.clip_norm)
-    movers.optimizer.step()
-    movers.optimizer.zero_grad()
-    if movers.scheduler is not None and movers.plateau is None:
-        movers.scheduler.step()
-    return value

@@ -16,7 +16,7 @@ from unittest import mock
 import numba
 import numpy as np
 
-from numcnn.kernels.cuda import _cuda, _figures, _memory
+from numcnn.kernels.cuda import _cuda, _figures, _memory, _tape
 
 
 class Note(NamedTuple):
@@ -46,6 +46,12 @@ def name_of(kernel):
     return f"{function.__module__.rpartition('.')[2]}.{function.__qualname__}"
 
 
+def note_of(launch, capabilities):
+    """Return what a launch would compile."""
+    signature = tuple(numba.typeof(argument) for argument in launch.args)
+    return Note(launch.kernel, signature, launch.threads, capabilities)
+
+
 @contextlib.contextmanager
 def noting(capabilities):
     """Collect in a list the notes of all launches, which do nothing; arrays stay on the host.
@@ -56,8 +62,7 @@ def noting(capabilities):
 
     def configured(kernel, blocks, threads):
         def note(*args):
-            signature = tuple(numba.typeof(argument) for argument in args)
-            note = Note(kernel, signature, threads, capabilities)
+            note = note_of(_tape.Launch(kernel, blocks, threads, args), capabilities)
             if note not in notes:
                 notes.append(note)
 

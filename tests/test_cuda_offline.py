@@ -12,7 +12,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from checks_cuda_offline import build, name_of, noting, why_not
+from checks_cuda_offline import build, name_of, note_of, noting, why_not
 from checks_kernels import run
 from test_kernels_threads import THREADED
 
@@ -22,12 +22,19 @@ from numcnn.kernels.cuda import (
     _figures,
     _peak,
     _precision,
+    _recording,
+    _tape,
     _tiles,
     conv2d_implicit_gemm,
     linear_tiled,
 )
 
 CAPABILITIES = ((7, 5), (8, 0), (9, 0), (12, 0))
+REPEATED = [
+    name
+    for name in THREADED
+    if name.startswith(("sgd", "adam", "ada", "rms", "bernoulli", "scale")) and name.endswith(" 37")
+]
 DTYPES = {"f32": np.float32, "f64": np.float64}
 
 
@@ -40,7 +47,12 @@ def simple_notes(dtype):
         losses, labels = np.ones((4, 2), dtype), np.zeros((4, 2), np.int64)
         _figures.read_figures(losses, np.ones((4, 3, 2), dtype), labels)
         _peak.multiply_add(2, 3)
-    return notes
+        tape = _tape.Tape()
+        with _recording.writing(tape):  # numbers that change are arrays in a step that is repeated
+            for name in REPEATED:
+                run(kernels, *THREADED[name], dtype)
+    assert len(tape.launches) == len(REPEATED) == 7
+    return notes + [note_of(launch, CAPABILITIES) for launch in tape.launches]
 
 
 def tile_notes(capabilities, tf32):

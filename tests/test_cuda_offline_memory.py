@@ -6,13 +6,16 @@ what the driver would have given. Runs with Numba's own CUDA, and by ``tox -e cu
 NVIDIA's.
 """
 
+import contextlib
 import gc
+import re
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from numcnn.kernels.cuda import _cuda, _memory
+from numcnn.kernels.cuda import _cuda, _graph, _memory, _recording, _tape
 
 pytestmark = pytest.mark.skipif(
     _cuda.SIMULATED or _cuda.cuda is None, reason="needs CUDA's real arrays, not the simulator's"
@@ -75,3 +78,40 @@ def test_a_thousand_steps_ask_once(pool):
         del a, b
     gc.collect()
     assert pool.asked == 1
+
+
+def test_numbers_of_a_tape_lie_in_its_table(pool, monkeypatch):
+    """Slices of the table as the real arrays make them; the context that they enter is made up."""
+    monkeypatch.setattr(_memory, "POOL", pool)
+    monkeypatch.setattr(
+        _cuda.cuda.cudadrv.devices._runtime, "ensure_context", contextlib.nullcontext
+    )
+    tape, asked = _tape.Tape(), []
+    with _recording.writing(tape):
+        (first,) = tape.numbers(lambda: (2.5,))
+        one = _recording.changing(lambda number, x: (number(x),), np.float32, first)
+        call = _recording.changing(lambda number, *x: tuple(map(number, x)), np.uint64, 3, 4)
+    assert [(a.shape, a.dtype.name) for a in (one, call)] == [((1,), "float32"), ((2,), "uint64")]
+    assert [address(a) - FIRST for a in (one, call)] == [0, _tape.APART]
+    monkeypatch.setattr(_memory, "send", lambda host, array: asked.append((host.copy(), array)))
+    tape.fill()
+    ((table, target),) = asked
+    assert address(target) == FIRST
+    assert table[:4].view(np.float32) == 2.5
+    assert table[_tape.APART :][:16].view(np.uint64).tolist() == [3, 4]
+
+
+@pytest.mark.skipif(_graph.problem() is not None, reason=str(_graph.problem()))
+def test_the_driver_has_what_a_graph_asks_for():
+    """By name: the functions that ``_graph.py`` calls, in the binding that numba-cuda has."""
+    text = Path(_graph.__file__).read_text(encoding="utf-8")
+    names = set(re.findall(r"\bcu[A-Z]\w+", text))
+    driver = _cuda.cuda.cudadrv.driver
+    assert len(names) == 8
+    for name in names:
+        assert callable(getattr(driver.binding, name)), name
+    assert driver.binding.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_RELAXED == 2
+    assert driver.binding.CUstream_flags.CU_STREAM_NON_BLOCKING == _graph.NON_BLOCKING
+    assert isinstance(driver.driver, driver.Driver)
+    assert callable(_cuda.cuda.external_stream)
+    assert callable(_cuda.cuda.defer_cleanup)

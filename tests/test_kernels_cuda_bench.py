@@ -89,9 +89,23 @@ def test_bandwidth_counts_reading_and_writing():
 def test_the_share_of_launches(monkeypatch):
     monkeypatch.setattr(gpu_parts, "BATCH", 2)
     found = gpu_parts.launches("mlp", 1)
-    assert 0 <= found["launch_share"] <= 1
-    assert found["wall_s"] > 0
-    assert "launch share" in found["rows"][0]
+    assert list(found["sides"]) == ["one by one", "as a graph"]
+    for side, row in zip(found["sides"].values(), found["rows"], strict=True):
+        assert 0 <= side["launch_share"] <= 1
+        assert side["wall_s"] > 0
+        assert "launch share" in row
+
+
+def test_a_step_that_cant_be_repeated_is_no_figure(monkeypatch):
+    monkeypatch.setattr(get_device("cuda"), "graphs", False)
+    with pytest.raises(RuntimeError, match="not repeated: graphs are switched off"):
+        Step("mlp", 2, "cuda").repeated()()
+
+
+def test_a_repeated_step_learns_as_the_other_does():
+    steps = [Step("mlp", 2, "cuda") for _ in range(2)]
+    repeated = steps[1].repeated()
+    assert [steps[0].run() for _ in range(4)] == [repeated() for _ in range(4)]
 
 
 def test_steps_beside_torch(monkeypatch):

@@ -57,6 +57,7 @@ FLOORS = (
         "numcnn.training",
         "numcnn.training_settings",
         "numcnn.training_state",
+        "numcnn.training_step",
     ),
     ("numcnn.model",),
     ("numcnn.models", "numcnn.models.*"),

@@ -10,12 +10,15 @@ Both work here. With ``NUMBA_ENABLE_CUDASIM=1`` in the environment both run kern
 Python threads instead, slowly but on any machine.
 """
 
+import contextlib
 import functools
 import warnings
 from typing import NamedTuple
 
 import numpy as np
 from numba import config
+
+from . import _recording
 
 if not hasattr(np, "row_stack"):  # numba-cuda 0.30 asks for a name that NumPy 2.5 dropped
     np.row_stack = np.vstack  # noqa: NPY201
@@ -47,6 +50,7 @@ __all__ = [
     "launch_blocks",
     "running_block",
     "scratch",
+    "start",
     "stream",
     "to_device",
     "to_host",
@@ -143,12 +147,31 @@ def launch_blocks(kernel, blocks, threads, *args):
     """Run a kernel in ``blocks`` blocks, a number or up to three, of ``threads`` threads each.
 
     An array of the host among the arguments is an error: Numba would copy it to the GPU and back
-    without a word, at every launch.
+    without a word, at every launch. A thread that writes a step down (``_tape.py``) notes the
+    launch instead of making it.
     """
     _refuse_host_arrays(kernel, args)
     blocks = (blocks,) if isinstance(blocks, int) else blocks
-    if min(blocks) > 0:
+    if min(blocks) == 0:
+        return
+    if (tape := _recording.tape()) is not None:
+        tape.note(kernel, blocks, threads, args)
+        return
+    if (log := _recording.log()) is not None:
+        log.append((kernel, blocks, threads, tuple(map(_recording.described, args))))
+    _configured(kernel, blocks, threads)(*args)
+
+
+def start(kernel, blocks, threads, args, on=None):
+    """Run a kernel as `launch_blocks` does, without its checks; on another stream if one is named.
+
+    What runs on another stream is not waited for by what runs on the usual one.
+    """
+    if on is None:
         _configured(kernel, blocks, threads)(*args)
+    else:
+        with _few_blocks_are_fine():
+            kernel[blocks, threads, on](*args)
 
 
 def _refuse_host_arrays(kernel, args):
@@ -161,14 +184,20 @@ def _refuse_host_arrays(kernel, args):
 
 
 def _configured(kernel, blocks, threads):
-    """Return the kernel with its grid chosen, ready to be called.
+    """Return the kernel with its grid chosen, ready to be called."""
+    with _few_blocks_are_fine():
+        return kernel[blocks, threads, stream()]
 
-    Numba warns of grids that leave most of a large GPU idle. Small layers have them and there
-    is nothing that the user could do.
+
+@contextlib.contextmanager
+def _few_blocks_are_fine():
+    """Keep Numba from warning of grids that leave most of a large GPU idle.
+
+    Small layers have them, and there is nothing that the user could do.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Grid size .* low occupancy")
-        return kernel[blocks, threads, stream()]
+        yield
 
 
 # A network launches the same few hundred pairs (kernel, blocks) at every step. Numba keeps 128
@@ -223,11 +252,13 @@ def capability():
 
 def to_device(host):
     """Return a copy on the GPU, in C order."""
+    _recording.refuse("copies an array to the GPU")
     return cuda.to_device(np.asarray(host, order="C"))
 
 
 def to_host(device_array):
     """Return a copy on the host, once every kernel launched so far is done."""
+    _recording.refuse("reads an array of the GPU")
     return device_array.copy_to_host()
 
 

@@ -17,9 +17,9 @@ import weakref
 
 import numpy as np
 
-from . import _cuda
+from . import _cuda, _recording
 
-__all__ = ["POOL", "Parcel", "Pool", "Reading", "empty", "to_device"]
+__all__ = ["POOL", "Parcel", "Pool", "Reading", "empty", "send", "to_device"]
 
 LEAST = 512  # bytes; also what addresses are multiples of
 PINNED = 2  # pinned arrays of each size: one is filled while the GPU fetches the other
@@ -136,6 +136,7 @@ def empty(shape, dtype):
 
 def to_device(host):
     """Return a copy on the GPU, in C order, in memory of the pool."""
+    _recording.refuse("copies an array to the GPU")
     host = np.asarray(host, order="C")
     array = POOL.empty(host.shape, host.dtype, lasting=True)
     if host.size:
@@ -177,6 +178,21 @@ def _next_pinned(size):
     return ring[-1]
 
 
+def send(host, array):
+    """Copy the host's numbers to an array on the GPU, behind the kernels launched so far.
+
+    The host goes on at once, and may change its numbers. Kernels launched from now on see them.
+    """
+    if not array.size:
+        return
+    pinned = _next_pinned(rounded(array.size * array.dtype.itemsize))
+    pinned.copied.synchronize()
+    staged = pinned.numbers(array.shape, array.dtype)
+    np.copyto(staged, host, casting="unsafe")
+    array.copy_to_device(staged, stream=_cuda.stream())
+    pinned.copied.record(_cuda.stream())
+
+
 class Parcel:
     """An array on its way to the GPU. The host goes on at once; so does the GPU.
 
@@ -190,6 +206,7 @@ class Parcel:
 
     def __init__(self, host, dtype):
         self._arrived = None
+        _recording.refuse("sends an array to the GPU")
         host, dtype = np.asarray(host), np.dtype(dtype)
         self._array = empty(host.shape, dtype)
         if not host.size:

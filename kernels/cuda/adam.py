@@ -2,12 +2,14 @@
 
 Every element is independent. What is the same for all of them (the bias corrections, the
 differences ``1 - beta``) is computed once, on the host in double precision, then rounded to
-the parameter's own precision: the threads never touch a wider number.
+the parameter's own precision: the threads never touch a wider number. All of them may be others in
+the next step.
 """
 
 import math
 
 from ._cuda import cuda, kernel, launch
+from ._recording import changing
 
 
 def adam_update(
@@ -26,42 +28,35 @@ def adam_update(
     largest,
 ):
     """Move param one step; scale each element by its own gradient history."""
-    number = param.dtype.type
-    numbers = (
-        number(lr / (1 - beta1**step)),
-        number(math.sqrt(1 - beta2**step)),
-        number(beta1),
-        number(1 - beta1),
-        number(beta2),
-        number(1 - beta2),
-        number(eps),
-        number(0 if decoupled else weight_decay),
-        number(1 - lr * weight_decay if decoupled else 1),
+    settings = beta1, beta2, eps, weight_decay, decoupled, amsgrad, step
+    rates = changing(_rates, param.dtype, lr, *settings)
+    launch(_update, param.size, grad, rates, param, mean, square, largest)
+
+
+def _rates(number, lr, beta1, beta2, eps, weight_decay, decoupled, amsgrad, step):
+    """Return the rate, its correction, two shares kept and two taken, and the rest in order."""
+    rates = (
+        lr / (1 - beta1**step),
+        math.sqrt(1 - beta2**step),
+        beta1,
+        1 - beta1,
+        beta2,
+        1 - beta2,
+        eps,
+        0 if decoupled else weight_decay,
+        1 - lr * weight_decay if decoupled else 1,
+        amsgrad,
     )
-    arrays = (param, mean, square, largest)
-    launch(_update, param.size, grad, *numbers, int(amsgrad), *arrays)
+    return tuple(map(number, rates))
 
 
 @kernel
-def _update(
-    grad,
-    rate,
-    correction,
-    keep1,
-    new1,
-    keep2,
-    new2,
-    small,
-    decay,
-    shrink,
-    amsgrad,
-    param,
-    mean,
-    square,
-    largest,
-):
+def _update(grad, rates, param, mean, square, largest):
     i = cuda.grid(1)
     if i < param.size:
+        rate, correction, keep1, new1 = rates[0], rates[1], rates[2], rates[3]
+        keep2, new2, small, decay = rates[4], rates[5], rates[6], rates[7]
+        shrink, amsgrad = rates[8], rates[9] != param.dtype.type(0)
         g = grad[i] + decay * param[i]
         mean[i] = keep1 * mean[i] + new1 * g
         square[i] = keep2 * square[i] + new2 * g * g

@@ -7,6 +7,7 @@ threads that wait for each other's numbers. Every output array is overwritten.
 import numpy as np
 
 from ._cuda import cuda, device, kernel, launch
+from ._recording import changing
 
 BLOCK = 256
 LOW = np.uint64(2**32 - 1)
@@ -18,8 +19,12 @@ ROUNDS = 10
 
 def bernoulli_forward(key0, key1, call, limit, kept, mask):
     """Write mask[i] = kept, or 0 where the word of i is below limit."""
-    given = (np.uint64(number) for number in (key0, key1, call, limit))
-    launch(_decide, mask.size, *given, mask.dtype.type(kept), mask)
+    given = changing(_given, np.uint64, key0, key1, call, limit)
+    launch(_decide, mask.size, given, mask.dtype.type(kept), mask)
+
+
+def _given(number, *given):
+    return tuple(map(number, given))
 
 
 @device
@@ -40,9 +45,10 @@ def _word(counter, which, call, key0, key1):
 
 
 @kernel
-def _decide(key0, key1, call, limit, kept, mask):
+def _decide(given, kept, mask):
     i = cuda.grid(1)
     if i < mask.size:
+        key0, key1, call, limit = given[0], given[1], given[2], given[3]
         block = i // (4 * BLOCK)
         place = i % (4 * BLOCK)
         counter = np.uint64(block * BLOCK + place % BLOCK)

@@ -255,6 +255,10 @@ class Layer:
 
     # ---- what the layer says of itself ------------------------------------------------------
 
+    def host_work(self) -> str | None:
+        """Return what the host does in every pass, in words, if the GPU can't repeat one alone."""
+        return None
+
     def output_shape(self, shape: Shape) -> Shape:
         """Return the shape of the output for an input of `shape`, or raise `ShapeError`."""
         return shape

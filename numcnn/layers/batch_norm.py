@@ -140,7 +140,7 @@ class _BatchNorm(Normalisation):
 
     def _follow(self, mean: Any, var: Any, count: int) -> None:
         """Move the running statistics towards those of a batch with `count` numbers each."""
-        self.num_batches_tracked += 1
+        self.device.repeat(self._count)
         momentum = self.momentum
         if momentum is None:
             momentum = 1 / int(self.num_batches_tracked)
@@ -148,6 +148,15 @@ class _BatchNorm(Normalisation):
             self.kernels.batch_norm_update(
                 mean, var, count, momentum, self.running_mean, self.running_var
             )
+
+    def host_work(self) -> str | None:
+        """Return what of a mean over all batches so far the host has to count."""
+        if self.momentum is not None or not self.track_running_stats:
+            return None
+        return "with momentum=None the share of a batch is another one in every step"
+
+    def _count(self) -> None:
+        self.num_batches_tracked += 1
 
     def _backward_relu(self, dy: Any) -> Any:
         x, mean, var, of_batch, y = self._saved

@@ -115,14 +115,22 @@ class Dropout(RandomLayer):
     def _decide(self, size: int, kept: float, dtype: Any) -> Any:
         """Return a mask of this call's decisions, `kept` or 0; the next call gets another."""
         mask = self.device.empty((size,), dtype)
-        if self._key is None:
-            self._key = self._seed.generate_state(2).tolist()
         # in units of 2**-32; p = 1 would need one unit more, and keeps 0 of everything instead
         limit = min(round(self.p * 2**32), 2**32 - 1)
         kept = 0.0 if self.p == 1 else kept
-        self.kernels.bernoulli_forward(*self._key, self.calls, limit, kept, mask)
-        self.calls += 1
+        counter = self.device.numbers(self._counter)
+        self.kernels.bernoulli_forward(*counter, limit, kept, mask)
+        self.device.repeat(self._count)
         return mask
+
+    def _counter(self) -> tuple[int, int, int]:
+        """Return what this call's decisions follow from: the key and the number of the call."""
+        if self._key is None:
+            self._key = self._seed.generate_state(2).tolist()
+        return self._key[0], self._key[1], self.calls
+
+    def _count(self) -> None:
+        self.calls += 1
 
     def _multiply(self, x: Any, rows: tuple[int, int], mask: Any) -> Any:
         """Return `x` with each row multiplied by its number; the gradient will be, too."""
@@ -270,6 +278,10 @@ class GaussianDropout(Dropout):
             raise ValueError("p must be below 1: the variance p / (1 - p) would be infinite")
         super().__init__(p)
 
+    def host_work(self) -> str | None:
+        """Return that the factors are drawn on the host."""
+        return "its factors are drawn on the host" if self.p else None
+
     def _disturb(self, x: Any, rows: tuple[int, int]) -> Any:
         factors = self._draw().normal(1.0, math.sqrt(self.p / (1 - self.p)), rows[0])
         return self._multiply(x, rows, self.device.to_device(factors.astype(x.dtype)))
@@ -301,6 +313,10 @@ class GaussianNoise(RandomLayer):
     def extra_repr(self) -> str:
         """Return the standard deviation."""
         return f"std={self.std:g}"
+
+    def host_work(self) -> str | None:
+        """Return that the noise is drawn on the host."""
+        return "its noise is drawn on the host" if self.std else None
 
     def _forward(self, x: Any) -> Any:
         self.save_for_backward()

@@ -190,6 +190,9 @@ class Loss:
             raise RuntimeError(f"{self!r}: backward was called before the loss was computed")
         if not isinstance(upstream, float):
             upstream = self._checked_upstream(upstream)
+        if np.ndim(upstream) == 0:  # the divisor may be another one in the next step
+            (share,) = self.device.numbers(lambda: (float(self._divided(upstream)),))
+            return self._backward(share)
         return self._backward(self._divided(upstream))
 
     def _upstream(self, dlosses: Any, shape: tuple[int, ...], dtype: Any) -> Any:
@@ -201,7 +204,7 @@ class Loss:
             One number for all, or an array that can be repeated to the losses' own shape.
         """
         if np.ndim(dlosses) == 0:
-            return self.device.filled(float(dlosses), shape, dtype)
+            return self.device.filled(dlosses, shape, dtype)
         whole = np.empty(self._shape, dtype)
         whole[...] = dlosses
         return self.device.to_device(whole.reshape(shape))
@@ -214,6 +217,40 @@ class Loss:
             takes = "one number" if self.reduction != "none" else f"a number or shape {self._shape}"
             raise ShapeError(f"{self!r}: backward takes {takes}, got shape {array.shape}")
         return array.reshape(()) if array.size == 1 else array
+
+    def kept(self) -> tuple:
+        """Return what `again` needs, behind the first pass of a step that will be repeated."""
+        return self._saved, self._shape
+
+    def again(self, kept: tuple, target: Any) -> None:
+        """Be as after a pass against `target` that is the GPU's to make.
+
+        Parameters
+        ----------
+        kept : tuple
+            What `kept` returned behind a pass with arrays of the same shapes.
+        target : array or None
+            Labels; None where the target is an array of numbers, which only the GPU looks at.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If the target can't be meant.
+        """
+        self._saved, self._shape = kept
+        self._take(target)
+        self.divisor = self._divisor()
+
+    def expect(self, begun: Any) -> None:
+        """Take the loss from what the GPU is adding up, as `begin` does."""
+        self._begun = begun
+
+    def host_work(self) -> str | None:
+        """Return what the host does in every pass, in words, if the GPU can't repeat one alone."""
+        return None
+
+    def _take(self, target: Any) -> None:
+        """Check and keep what the host has to know of a target; here, nothing."""
 
     def _divided(self, value: Any) -> Any:
         """Return a number or an array by the divisor; that is 0 where every label is ignored."""

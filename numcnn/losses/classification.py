@@ -33,6 +33,7 @@ class _LabelLoss(Loss):
                 f"got shape {self.weight.shape}"
             )
         self._labels: np.ndarray = np.empty(0, np.int64)
+        self._expected: tuple[int, ...] = ()  # shape of the scores that the labels are for
         self._placed: Any = None  # the labels as an array of the device
         self._made: Any = None  # the weights as an array of the device
         self._made_for: tuple | None = None  # and for which classes, dtype and device
@@ -50,9 +51,27 @@ class _LabelLoss(Loss):
 
     def _labels_taken(self, target: Any, shape: tuple[int, ...]) -> Any:
         """Check the labels, keep them, and return them as (N, P) on the device."""
-        self._labels = self._checked(target, shape)
-        self._placed = self._place(self._labels)
+        self._expected = shape
+        self._take(target)
+        self._placed = self.device.feed(self._rows, np.int64)
         return self._placed
+
+    def _take(self, target: Any) -> None:
+        if target is not None:
+            self._labels = self._checked(target, self._expected)
+
+    def _rows(self) -> np.ndarray:
+        """Return the labels as (N, P), on the host."""
+        return self._labels.reshape(len(self._labels), -1)
+
+    def kept(self) -> tuple:
+        """Return what `again` needs; the labels' array is that of the step."""
+        return (*super().kept(), self._expected, self._placed)
+
+    def again(self, kept: tuple, target: Any) -> None:
+        """Be as after a pass against `target`, as `Loss.again` describes it."""
+        self._expected, self._placed = kept[2:]
+        super().again(kept[:2], target)
 
     def _weights(self, pred: Any) -> Any:
         """Return one weight for each class, on the device; they are the same at every call."""

@@ -67,6 +67,10 @@ class PerceptronLoss(Loss):
         own += [] if self.convention == "signed" else [f"convention={self.convention!r}"]
         return f"{type(self).__name__}({', '.join(own)})"
 
+    def host_work(self) -> str | None:
+        """Return that the targets are looked at."""
+        return "its targets are checked on the host"
+
     def _losses(self, pred: Any, target: Any) -> Any:
         target = as_array(target, self.device, np.dtype(pred.dtype), f"the target of {self!r}")
         if tuple(target.shape) != tuple(pred.shape):

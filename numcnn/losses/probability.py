@@ -9,6 +9,8 @@ from .labels import as_weight
 
 __all__ = ["BCELoss", "BCEWithLogitsLoss", "KLDivLoss"]
 
+WEIGHTS = "its weights are brought to the GPU in every step"
+
 
 class BCELoss(ElementLoss):
     """Binary cross-entropy of probabilities: for a model that ends in Sigmoid.
@@ -35,6 +37,10 @@ class BCELoss(ElementLoss):
     def __init__(self, weight: Any = None, *, reduction: str = "mean") -> None:
         super().__init__(reduction)
         self.weight = as_weight(weight, "BCELoss")
+
+    def host_work(self) -> str | None:
+        """Return that weights are brought to the device, where there are any."""
+        return None if self.weight is None else WEIGHTS
 
     def _settings(self, shape: tuple[int, ...], dtype: Any) -> tuple:
         return (self._row(self.weight, shape, dtype),)
@@ -72,6 +78,10 @@ class BCEWithLogitsLoss(ElementLoss):
         super().__init__(reduction)
         self.weight = as_weight(weight, "BCEWithLogitsLoss")
         self.pos_weight = as_weight(pos_weight, "BCEWithLogitsLoss", "pos_weight")
+
+    def host_work(self) -> str | None:
+        """Return that weights are brought to the device, where there are any."""
+        return None if self.weight is None and self.pos_weight is None else WEIGHTS
 
     def _settings(self, shape: tuple[int, ...], dtype: Any) -> tuple:
         return tuple(self._row(weight, shape, dtype) for weight in (self.weight, self.pos_weight))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -79,16 +80,27 @@ class Optimizer:
             raise RuntimeError(
                 "no parameter has a gradient: call model.backward(loss.backward()) before step()"
             )
-        self.steps += 1
         numbers: tuple = ()
         before = None
         for i in found:
             parameter, state = self.params[i], self._state[i]
-            step = state["step"] = state.get("step", 0) + 1
+            step = state.setdefault("step", 0) + 1
             if step != before:  # most often it is the same for all
-                numbers, before = self._numbers(step), step
+                numbers = parameter.device.numbers(functools.partial(self._next_numbers, i))
+                before = step
             update = getattr(parameter.device.kernels, self.kernel)
             update(_row(parameter.grad), *numbers, *self._rows(i))
+        self.params[found[0]].device.repeat(functools.partial(self._count, found))
+
+    def _next_numbers(self, i: int) -> tuple:
+        """Return what the kernel takes for the i-th parameter's next step; nothing changes."""
+        return self._numbers(self._state[i]["step"] + 1)
+
+    def _count(self, moved: list[int]) -> None:
+        """Count a step of the optimizer, and one of each parameter that it moved."""
+        self.steps += 1
+        for i in moved:
+            self._state[i]["step"] += 1
 
     def _rows(self, i: int) -> tuple:
         """Return the i-th parameter's values and own arrays, one row each, as the kernel has them.
