@@ -238,7 +238,9 @@ def neighbours(passes: Passes) -> Bounds:
     y = ((terms + 4) * beta + 6) * EPS * np.abs(passes.found["y"])
     # dx is a - b, with both above 0 where x and dy are; a + b is at most 2 a + |a - b|
     apart = np.abs(both_passes(twin(passes, np.array), np.abs(passes.x), np.abs(passes.dy))["dx"])
-    size = 2 * np.abs(passes.dy * passes.found["y"] / passes.x) + apart
+    # where x is 0, so is b
+    x, upper = np.abs(passes.x), np.abs(passes.dy * passes.found["y"])
+    size = 2 * np.divide(upper, x, out=apart.copy(), where=x > 0) + apart
     roundings = terms + 12 + (terms + 4) * (2 * beta + 2) + 8
     return {"y": (terms, y), "dx": (terms, roundings * EPS * size)}
 

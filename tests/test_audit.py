@@ -8,7 +8,7 @@ from numcnn import audit, cli, layers
 from numcnn.error_bounds import EPS, conv2d_terms
 from numcnn.kernels import cpu
 from numcnn.kernels.cpu import _jit
-from numcnn.layer_bounds import Passes, both_passes, means, sums
+from numcnn.layer_bounds import Passes, both_passes, means, neighbours, sums
 
 # made of other layers, or of a layer's own weights: what they compute, those do
 PARTS = {"Chain", "Layer", "Parameter", "weight_norm", "remove_weight_norm"}
@@ -88,6 +88,20 @@ def test_a_mean_is_told_its_length():
     terms, bound = means(passes(lambda: layers.AvgPool2d(2), (1, 1, 2, 2), 4))["y"]
     assert terms == 4
     assert bound.item() > 0
+
+
+def test_the_bound_of_a_response_knows_pixels_of_zero():
+    # A picture of zeros in one place: 0/0 once gave NaN for a bound, which nothing is within.
+    plain = passes(lambda: layers.LocalResponseNorm(3, 0.5), (1, 4, 2, 2))
+    x = plain.x.copy()
+    x[0, :, 1, 1] = 0
+    case = plain._replace(x=x, found=both_passes(plain.layer, x, plain.dy))
+    terms, bound = neighbours(case)["dx"]
+    roundings = terms + 12 + (terms + 4) * (2 * 0.75 + 2) + 8
+    # y = x / k^beta there, so dx = dy / k^beta with k = 1, and nothing is subtracted
+    expected = roundings * EPS * 3 * np.abs(plain.dy[0, :, 1, 1])
+    np.testing.assert_allclose(bound[0, :, 1, 1], expected, rtol=1e-12)
+    assert np.isfinite(bound).all()
 
 
 @pytest.mark.parametrize(

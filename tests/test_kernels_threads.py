@@ -4,6 +4,7 @@ The cases of every operation are written beside its other tests, as ``threaded_c
 """
 
 import importlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +56,23 @@ def test_the_number_of_threads_changes_no_bit(case, dtype, threads):
         threads(count)
         found.append([array.tobytes() for array in run(cpu, function, arguments, dtype)])
     assert found[0] == found[1] == found[2]
+
+
+def test_on_a_processor_with_slow_roots_the_number_of_threads_changes_no_bit(threads):
+    # There a quotient of roots, and a row of products and quotients, once depended on whether an
+    # element was among a thread's whole vectors or left over. `tox -e generic` tries all kernels.
+    chosen = "changes_no_bit and f32 and (adadelta_update or bce-row)"
+    done = subprocess.run(
+        # -I: what was installed is imported, not what lies in this folder
+        [sys.executable, "-I", "-m", "pytest", "-qp", "no:cacheprovider", __file__, "-k", chosen],
+        env=os.environ | {"NUMBA_CPU_NAME": "generic"},
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert " 4 passed" in done.stdout.replace("\n", " ")
 
 
 @pytest.mark.skipif(bool(config.DISABLE_JIT), reason="NUMBA_DISABLE_JIT=1: both are one function")

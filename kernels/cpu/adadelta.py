@@ -1,14 +1,16 @@
 """Adadelta, the loop of ``reference/adadelta.py`` on every core.
 
-Every element is independent; one pass reads and writes each array once.
+Every element is independent; one pass reads and writes each array once. It is computed as written:
+told that a quotient of roots may be approximated, compilers do so in the loop's vectors and not in
+what is left over, on processors whose roots are slow, and the bits depend on the number of threads.
 """
 
 import math
 
-from ._jit import kernel, prange
+from ._jit import exact_kernel, prange
 
 
-@kernel
+@exact_kernel
 def adadelta_update(grad, lr, rho, eps, weight_decay, param, square, moved):
     """Move param one step; its size follows from the steps before."""
     number = param.dtype.type  # keep the arithmetic in the parameter's own precision

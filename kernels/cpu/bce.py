@@ -1,11 +1,13 @@
 """Binary cross-entropy, the loops of ``reference/bce.py`` on every core.
 
-Every element is independent. Every output array is overwritten.
+Every element is independent. Every output array is overwritten. The gradient is computed in the
+order in which it is written: a compiler that may choose one took another in the loop's vectors than
+in what is left over, and the bits depended on the number of threads.
 """
 
 import math
 
-from ._jit import kernel, prange
+from ._jit import exact_kernel, kernel, prange
 
 
 @kernel
@@ -27,7 +29,7 @@ def bce_forward(pred, target, weight, losses):
         losses[i] = loss if possible else nan
 
 
-@kernel
+@exact_kernel
 def bce_backward_input(pred, target, weight, dlosses, dpred):
     """Write dpred[i] = weight (p - t) / (p (1 - p)) * dlosses[i]."""
     number = pred.dtype.type
