@@ -37,7 +37,15 @@ ALGORITHMS = {
     "winograd": conv2d_winograd,
 }
 # families whose kernels have loops of their own for pictures that lie channels last
-EITHER_ORDER = ("conv2d", "conv_relu2d", "max_pool2d", "avg_pool2d", "adaptive_", "batch_norm")
+EITHER_ORDER = (
+    "conv2d",
+    "conv_relu2d",
+    "max_pool2d",
+    "avg_pool2d",
+    "adaptive_",
+    "batch_norm",
+    "bias2d",
+)
 
 
 OWN = {
@@ -45,10 +53,16 @@ OWN = {
     "small-and-different": Geometry(2, 4, 6, (6, 5), (3, 2), (2, 1), (1, 0, 2, 1), (1, 2), 2),
     # what Winograd's algorithm serves: tiles, and vectors of channels, that aren't whole
     "three-by-three": Geometry(2, 3, 5, (6, 7), (3, 3), pads=(1, 0, 0, 1)),
+    "pixels-no-window-sees": Geometry(2, 3, 4, (5, 7), (1, 2), (2, 3)),
+    # read where they are, several at once, up to the last number of the array
+    "pictures-as-they-lie": Geometry(33, 12, 5, (4, 4), (1, 1)),
     "three-and-a-channel-too-many": Geometry(1, 17, 33, (5, 6), (3, 3), pads=(0, 2, 1, 0)),
 }
 # what reaches every kernel once
-SHORT = {"small-and-different", "one-channel-in-a-group", "three-by-three", "small", "row-too-many"}
+SHORT = {
+    *("small-and-different", "one-channel-in-a-group", "three-by-three", "small", "row-too-many"),
+    *("pixels-no-window-sees", "pictures-as-they-lie"),
+}
 
 
 def _smallest(cases):

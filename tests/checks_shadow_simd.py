@@ -129,6 +129,12 @@ def store(tile, c, at_c, step_c):
         Pointer(c, at_c + i * step_c).put(0, row)
 
 
+def store_at(tile, c, at_c, places):
+    target = Pointer(c, at_c)
+    for row, place in zip(tile, Pointer(places, 0).take(0, len(tile)), strict=True):
+        target.put(place, row)
+
+
 def add_to(tile, c, at_c, step_c):
     for i, row in enumerate(tile):
         target = Pointer(c, at_c + i * step_c)

@@ -58,8 +58,8 @@ NETWORKS = {
         {0},
     ),
     "winograd": (
-        lambda: [Conv2d(16, 32, 3, padding=1), ReLU(), Conv2d(32, 16, 3), ReLU()],
-        (9, 16, 22, 23),
+        lambda: [Conv2d(48, 49, 3, padding=1), ReLU(), Conv2d(49, 48, 3), ReLU()],
+        (6, 48, 13, 14),
         {0, 2},
         {0, 2},
     ),

@@ -120,6 +120,17 @@ def test_every_cut_gives_the_sums_of_the_loops(work, function, order):
     assert_near(actual, expected, (terms + 1) * np.finfo(np.float32).eps * size, function)
 
 
+@compiled
+def test_gradients_of_weights_reach_an_array_in_any_order():
+    # layers keep weights in NumPy's order; a caller of the kernel may not
+    shapes = Work(2, 9, 20, 6, 3).shapes
+    x, dweight, dy = (normal(1, *shape).astype(np.float32) for shape in shapes)
+    turned = channels_last(dweight)
+    for written in (dweight, turned):
+        conv2d_direct.conv2d_backward_weight(dy, x, 1, 1, 0, 0, 1, 1, 1, written)
+    np.testing.assert_array_equal(turned, dweight)
+
+
 @repeatable
 @given(
     pictures=st.integers(1, 40),

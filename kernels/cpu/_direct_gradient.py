@@ -195,5 +195,7 @@ def weight_gradient(dy, on, x, geometry, dweight):
     # a block reads behind the numbers of a row, which only a frame has room for
     bare = bands.bare and shape[3] == run
     _correlate(source, gradient, mask, masked, bands.numbers(), bare, bands.starts, taps, cut, sums)
-    own = dweight.reshape(groups, filters // groups, channels, -1)
-    unpack_sums(sums, run // channels, own)
+    room = dweight if dweight.flags.c_contiguous else empty(dweight.shape, np.float32)
+    unpack_sums(sums, run // channels, room.reshape(groups, filters // groups, channels, -1))
+    if room is not dweight:
+        dweight[...] = room

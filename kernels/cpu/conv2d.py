@@ -22,17 +22,22 @@ from ..order import is_last
 from . import conv2d_direct, conv2d_grouped, conv2d_loops, conv2d_winograd
 from ._reduce import sum_channels, sum_rows
 
-# Turning tiles and weights must be paid back: measured beside direct for 3 to 512 channels.
-LEAST_CHANNELS = {3: 16, 4: 32, 5: 32}  # of kernels 3×3, 4×4 and 5×5
-LEAST_PAIRS = 512  # input channels * output channels
-LEAST_TILES = 64  # tiles of outputs in the whole batch
+# Turning tiles and weights must be paid back: measured beside direct for 16 to 512 channels. The
+# gradient of the weights turns inputs and dy, and so asks for more channels.
+LEAST_CHANNELS = {  # of kernels 3×3, 4×4 and 5×5
+    "forward": {3: 32, 4: 32, 5: 32},
+    "backward_input": {3: 32, 4: 32, 5: 32},
+    "backward_weight": {3: 48, 4: 48, 5: 64},
+}
+LEAST_TILES = 48  # tiles of outputs in the whole batch
 PIXELS = 256  # summed up before sums of sums are taken, which rounds less
 
 
-def choose(weight, y_shape, *geometry):
+def choose(operation, weight, y_shape, *geometry):
     """Return the module that serves these weights and an output of this shape.
 
-    geometry is (stride_h, stride_w, dilation_h, dilation_w, groups).
+    operation is "forward", "backward_input" or "backward_weight", and geometry (stride_h,
+    stride_w, dilation_h, dilation_w, groups).
     """
     if weight.dtype != np.float32 or config.DISABLE_JIT:
         return conv2d_loops
@@ -40,29 +45,25 @@ def choose(weight, y_shape, *geometry):
         return conv2d_grouped
     if not conv2d_winograd.serves(weight, *geometry):
         return conv2d_direct
-    pays = all(number >= least for _, number, least in _sizes(weight, y_shape))
+    pays = all(number >= least for _, number, least in _sizes(operation, weight, y_shape))
     return conv2d_winograd if pays else conv2d_direct
 
 
-def _sizes(weight, y_shape):
+def _sizes(operation, weight, y_shape):
     """Return (name, number, least number) of all that decides whether Winograd pays."""
     filters, channels, taps, _ = weight.shape
     outputs = 7 - taps
     tiles = y_shape[0] * -(-y_shape[2] // outputs) * -(-y_shape[3] // outputs)
-    least = LEAST_CHANNELS[taps]
+    least = LEAST_CHANNELS[operation][taps]
     return (
         ("channels on the narrower side", min(filters, channels), least),
-        ("channels in × channels out", filters * channels, LEAST_PAIRS),
         (f"tiles of {outputs}×{outputs} outputs", tiles, LEAST_TILES),
     )
 
 
 def explain(operation, weight, y_shape, *geometry):
-    """Return what `choose` takes and why, as lines of text; the first names the file.
-
-    operation is "forward", "backward_input" or "backward_weight"; the rule is one for all three.
-    """
-    chosen = choose(weight, y_shape, *geometry)
+    """Return what `choose` takes and why, as lines of text; the first names the file."""
+    chosen = choose(operation, weight, y_shape, *geometry)
     lines = [f"conv2d_{operation} of {chosen.__name__.rpartition('.')[2]}.py"]
     if chosen is conv2d_loops:
         return [*lines, "the tuned files serve compiled float32 alone"]
@@ -74,7 +75,7 @@ def explain(operation, weight, y_shape, *geometry):
             *lines,
             f"Winograd's algorithm serves {taps}, stride 1, dilation 1, one group alone",
         ]
-    for name, number, least in _sizes(weight, y_shape):
+    for name, number, least in _sizes(operation, weight, y_shape):
         verdict = "enough" if number >= least else "too few"
         lines.append(f"{name}: {number:,}, {verdict} for Winograd, which pays from {least:,}")
     return lines
@@ -84,7 +85,8 @@ def conv2d_forward(
     x, weight, bias, stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups, y
 ):
     """Write y; the chosen file says how."""
-    chosen = choose(weight, y.shape, stride_h, stride_w, dilation_h, dilation_w, groups)
+    steps = stride_h, stride_w, dilation_h, dilation_w, groups
+    chosen = choose("forward", weight, y.shape, *steps)
     geometry = (stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups)
     chosen.conv2d_forward(x, weight, bias, *geometry, y)
 
@@ -93,7 +95,8 @@ def conv2d_backward_input(
     dy, weight, stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups, dx
 ):
     """Write dx; the chosen file says how."""
-    chosen = choose(weight, dy.shape, stride_h, stride_w, dilation_h, dilation_w, groups)
+    steps = stride_h, stride_w, dilation_h, dilation_w, groups
+    chosen = choose("backward_input", weight, dy.shape, *steps)
     geometry = (stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups)
     chosen.conv2d_backward_input(dy, weight, *geometry, dx)
 
@@ -102,7 +105,8 @@ def conv2d_backward_weight(
     dy, x, stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups, dweight
 ):
     """Write dweight; the chosen file says how."""
-    chosen = choose(dweight, dy.shape, stride_h, stride_w, dilation_h, dilation_w, groups)
+    steps = stride_h, stride_w, dilation_h, dilation_w, groups
+    chosen = choose("backward_weight", dweight, dy.shape, *steps)
     geometry = (stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups)
     chosen.conv2d_backward_weight(dy, x, *geometry, dweight)
 
