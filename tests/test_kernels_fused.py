@@ -51,10 +51,10 @@ compiled = pytest.mark.skipif(
 
 # Enough channels and tiles for Winograd's algorithm, whose last vectors and tiles aren't whole.
 WINOGRAD = {
-    "winograd": Geometry(13, 49, 51, (5, 6), (3, 3), (1, 1), (1, 1, 1, 1)),
-    "winograd-unpadded": Geometry(50, 64, 48, (3, 5), (3, 3)),
+    "winograd": Geometry(13, 66, 67, (5, 6), (3, 3), (1, 1), (1, 1, 1, 1)),
+    "winograd-unpadded": Geometry(25, 64, 72, (5, 7), (3, 3)),
     "winograd-five-taps": Geometry(6, 65, 66, (6, 7), (5, 5), (1, 1), (2, 2, 2, 1)),
-    "winograd-uneven-padding": Geometry(25, 48, 50, (6, 4), (3, 3), (1, 1), (2, 0, 1, 1)),
+    "winograd-uneven-padding": Geometry(25, 56, 60, (6, 4), (3, 3), (1, 1), (2, 0, 1, 1)),
 }
 EVEN = {"even-kernel": Geometry(2, 3, 5, (6, 7), (4, 2), (1, 1), (1, 0, 2, 1))}
 DIRECT = GEOMETRIES | EVEN

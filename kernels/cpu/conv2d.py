@@ -24,10 +24,11 @@ from ._reduce import sum_channels, sum_rows
 
 # Turning tiles and weights must be paid back: measured beside direct for 16 to 512 channels. The
 # gradient of the weights turns inputs and dy, and so asks for more channels.
-LEAST_CHANNELS = {  # of kernels 3×3, 4×4 and 5×5
-    "forward": {3: 32, 4: 32, 5: 32},
-    "backward_input": {3: 32, 4: 32, 5: 32},
-    "backward_weight": {3: 48, 4: 48, 5: 64},
+LEAST_CHANNELS = 16
+LEAST_PAIRS = {  # of channels in and out, for kernels 3×3, 4×4 and 5×5
+    "forward": {3: 800, 4: 800, 5: 800},
+    "backward_input": {3: 800, 4: 800, 5: 800},
+    "backward_weight": {3: 2000, 4: 2500, 5: 3000},
 }
 LEAST_TILES = 48  # tiles of outputs in the whole batch
 PIXELS = 256  # summed up before sums of sums are taken, which rounds less
@@ -53,11 +54,13 @@ def _sizes(operation, weight, y_shape):
     """Return (name, number, least number) of all that decides whether Winograd pays."""
     filters, channels, taps, _ = weight.shape
     outputs = 7 - taps
-    tiles = y_shape[0] * -(-y_shape[2] // outputs) * -(-y_shape[3] // outputs)
-    least = LEAST_CHANNELS[operation][taps]
+    tiles = -(-y_shape[2] // outputs) * -(-y_shape[3] // outputs)
+    used = y_shape[2] * y_shape[3] / (tiles * outputs * outputs)
+    pairs = int(filters * channels * used)
     return (
-        ("channels on the narrower side", min(filters, channels), least),
-        (f"tiles of {outputs}×{outputs} outputs", tiles, LEAST_TILES),
+        ("channels on the narrower side", min(filters, channels), LEAST_CHANNELS),
+        (f"channels in × out × {used:.2f} of the tiles", pairs, LEAST_PAIRS[operation][taps]),
+        (f"tiles of {outputs}×{outputs} outputs", y_shape[0] * tiles, LEAST_TILES),
     )
 
 
