@@ -6,7 +6,12 @@ to it and stores it again. Here ROWS pixels × SPAN output channels of sums are 
 loads. Pictures lie channels last (``../order.py``), so the vectors run over output channels, and
 stride, dilation and padding only change where a pixel's numbers begin: a table, `starts`, that is
 made once. Which pixels a band of rows needs is first copied, with its frame of zeros, to memory
-of the thread's own that stays in the cache.
+of the thread's own that stays in the cache; where there is no padding, it is read where it lies.
+
+What a band is depends on what else must come from memory (`_cut`). Usually it is some rows of a
+picture, or, where those are small, a few pictures, so that few tiles are short of pixels. Weights
+that don't fit the cache would be fetched for every band: then a band is as many pictures as there
+are, threads share its output channels, and all its tiles take the same few taps before the next.
 
 - forward: a thread owns bands of output rows. The sum of a pixel runs over the taps, and inside a
   tap over `run` numbers that lie side by side: the channels (kw, ci) of a whole row of taps.
