@@ -280,7 +280,7 @@ def _facts(case: Case) -> dict[str, Any]:
             "flop": 2 * case.products(),
             "bytes": size,
             "flop_per_byte": 2 * case.products() / size,
-            "auto": conv2d.explain(operation, weight, y, *stride),
+            "auto": conv2d.explain(weight, y, *stride),
         }
     return facts
 

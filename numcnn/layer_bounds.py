@@ -121,13 +121,13 @@ def convolution(passes: Passes) -> Bounds:
     weight = layer.weight.data.astype(np.float32)
     steps = (*geometry[:2], *geometry[4:])
     bias = np.zeros(layer.out_channels) if layer.bias is None else layer.bias.data
+    if conv2d.choose(weight, passes.dy.shape, *steps) is not conv2d_winograd:
+        return bounds
     for operation, name, arrays in (
         ("forward", "y", (passes.x, weight, bias)),
         ("backward_input", "dx", (passes.dy, weight)),
         ("backward_weight", "dweight", (passes.dy, passes.x)),
     ):
-        if conv2d.choose(operation, weight, passes.dy.shape, *steps) is not conv2d_winograd:
-            continue
         shape = passes.found[name].shape
         size = conv2d_bound("winograd", operation, arrays, geometry, shape)
         bounds[name] = bounds[name][0], size

@@ -163,9 +163,8 @@ def test_grouped_bounds_have_the_output_s_shape():
 def test_doctor_explains_the_choice():
     result = call("doctor", "--conv", 64, 32, 26, 26, 64, 3)
     assert result.exit_code == 0, result.output
-    for operation in OPERATIONS:
-        (name,) = re.findall(rf"^{operation}: .*conv2d_(\w+)\.py", result.stdout, re.M)
-        assert name in ladder.algorithms()
+    (name,) = re.findall(r"^forward and both gradients: conv2d_(\w+)\.py", result.stdout, re.M)
+    assert name in ladder.algorithms()
     strided = call("doctor", "--conv", 64, 32, 26, 26, 64, 3, 2, 1).stdout
     assert "gives (64, 64, 13, 13)" in strided
     assert strided != result.stdout

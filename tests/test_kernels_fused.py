@@ -104,9 +104,7 @@ def chosen(geometry, dtype):
     """Return the module that computes the convolution, all its passes."""
     _, weight, _, dy = geometry.arrays()
     steps = (*geometry.stride, *geometry.dilation, geometry.groups)
-    given = weight.astype(dtype), dy.shape, *steps
-    (module,) = {conv2d.choose(operation, *given) for operation in OPERATIONS}
-    return module
+    return conv2d.choose(weight.astype(dtype), dy.shape, *steps)
 
 
 @functools.cache

@@ -73,26 +73,21 @@ def test_auto_takes_it_where_it_pays():
     y_shape = (16, 64, 14, 14)
     weight = np.zeros((64, 32, 3, 3), np.float32)
     plain = (1, 1, 1, 1, 1)
-    for operation in ("forward", "backward_input"):
-        assert conv2d.choose(operation, weight, y_shape, *plain) is conv2d_winograd
+    assert conv2d.choose(weight, y_shape, *plain) is conv2d_winograd
     large = np.zeros((40, 32, 5, 5), np.float32)
-    assert conv2d.choose("forward", large, (2, 40, 14, 14), *plain) is conv2d_winograd
-    wide = np.zeros((64, 64, 5, 5), np.float32)
-    assert conv2d.choose("backward_weight", wide, y_shape, *plain) is conv2d_winograd
+    assert conv2d.choose(large, (2, 40, 14, 14), *plain) is conv2d_winograd
     others = [
-        # too few channels to turn for; the weights' gradient asks for more of them
-        conv2d.choose("forward", weight[:, :15], y_shape, *plain),
-        conv2d.choose("forward", large[:, :19], y_shape, *plain),
-        conv2d.choose("backward_weight", weight, y_shape, *plain),
-        conv2d.choose("backward_weight", wide[:, :46], y_shape, *plain),
+        # too few channels to turn for
+        conv2d.choose(weight[:, :15], y_shape, *plain),
+        conv2d.choose(large[:, :19], y_shape, *plain),
         # half of the tiles' outputs lie outside the picture
-        conv2d.choose("forward", weight[:24], (99, 24, 5, 5), *plain),
+        conv2d.choose(weight[:24], (99, 24, 5, 5), *plain),
         # too few tiles to turn the weights for
-        conv2d.choose("forward", weight, (1, *y_shape[1:]), *plain),
-        conv2d.choose("forward", np.zeros((64, 64, 6, 6), np.float32), y_shape, *plain),
-        conv2d.choose("forward", weight[:, :, :, :2], y_shape, *plain),
-        conv2d.choose("forward", weight, y_shape, 2, 1, 1, 1, 1),
-        conv2d.choose("forward", weight, y_shape, 1, 1, 1, 2, 1),
-        conv2d.choose("forward", weight, y_shape, 1, 1, 1, 1, 2),
+        conv2d.choose(weight, (1, *y_shape[1:]), *plain),
+        conv2d.choose(np.zeros((64, 64, 6, 6), np.float32), y_shape, *plain),
+        conv2d.choose(weight[:, :, :, :2], y_shape, *plain),
+        conv2d.choose(weight, y_shape, 2, 1, 1, 1, 1),
+        conv2d.choose(weight, y_shape, 1, 1, 1, 2, 1),
+        conv2d.choose(weight, y_shape, 1, 1, 1, 1, 2),
     ]
     assert others == [conv2d_direct] * len(others)

@@ -18,7 +18,8 @@ SLICES = 32
 LEAST_ROWS = 64  # of a slice
 SAMPLE = 16  # rows whose mean is the shift
 LINE = 128  # numbers of a row, at least, for whose loop it is worth to start
-BLOCK = 64  # rows that are in the fastest cache at once
+BLOCK = 64  # rows of a task
+NEAR = 16  # rows that are in the fastest cache at once, in three arrays
 
 
 def as_columns(*arrays):
@@ -51,7 +52,7 @@ def _deviations(x, columns, bounds, shift, total, square):
     for part in prange(bounds.size - 1):
         begin, end = bounds[part], bounds[part + 1]
         sample = min(SAMPLE, end - begin)
-        for first in range(begin, end, BLOCK):
+        for first in range(begin, end, NEAR):
             for c in range(0, columns, WIDTH):
                 lanes = min(WIDTH, columns - c)
                 at = part * columns + c
@@ -64,7 +65,7 @@ def _deviations(x, columns, bounds, shift, total, square):
                     store(every(square, 0, lanes), square, at, lanes)
                 near = load(shift, at, lanes)
                 sums, squares = load(total, at, lanes), load(square, at, lanes)
-                for r in range(first, min(end, first + BLOCK)):
+                for r in range(first, min(end, first + NEAR)):
                     away = minus(wide(load(x, r * columns + c, lanes)), near)
                     sums = plus(sums, away)
                     squares = plus_product(squares, away, away)
@@ -103,13 +104,13 @@ def _products(dy, on, masked, x, columns, bounds, centre, total, product):
         begin, end = bounds[part], bounds[part + 1]
         for at in range(part * columns, (part + 1) * columns):
             total[at] = product[at] = 0
-        for first in range(begin, end, BLOCK):
+        for first in range(begin, end, NEAR):
             for c in range(0, columns, WIDTH):
                 lanes = min(WIDTH, columns - c)
                 at = part * columns + c
                 near = load(centre, c, lanes)
                 sums, both = load(total, at, lanes), load(product, at, lanes)
-                for r in range(first, min(end, first + BLOCK)):
+                for r in range(first, min(end, first + NEAR)):
                     given = load(dy, r * columns + c, lanes)
                     if masked:
                         shown = beats(load(on, r * columns + c, lanes), every(on, 0, lanes))

@@ -106,40 +106,6 @@ def turn_output(outputs, source, at, down, across, half, target, to, to_down, to
 
 
 @helper
-def turn_gradient(outputs, source, at, down, across, half, target, to, to_down, to_across):
-    """Write A dy Aᵀ of the tile of source from `at` to the 6×6 vectors of target from `to`.
-
-    The tile has 2, 3 or 4 rows of `outputs`.
-    """
-    for axis in range(2):
-        if axis == 0:  # along the columns, into half[i, j]
-            a, p, step_i, step_j, count = source, at, down, across, outputs
-            b, q, next_i, next_j = half, 0, 4 * WIDTH, WIDTH
-        else:  # along its rows
-            a, p, step_i, step_j, count = half, 0, WIDTH, 4 * WIDTH, 6
-            b, q, next_i, next_j = target, to, to_across, to_down
-        for j in range(count):
-            y0 = _simd.load(a, p + j * step_j)
-            y1 = _simd.load(a, p + j * step_j + step_i)
-            even, odd, even_q, odd_q, last = y0, y1, y0, y1, y1
-            if outputs > 2:
-                last = _simd.load(a, p + j * step_j + 2 * step_i)
-                even = _simd.plus(y0, last, P2)
-                even_q = _simd.plus(y0, last, Q2)
-            if outputs > 3:
-                last = _simd.load(a, p + j * step_j + 3 * step_i)
-                odd = _simd.plus(y1, last, P2)
-                odd_q = _simd.plus(y1, last, Q2)
-            o = q + j * next_j
-            _simd.store(y0, b, o, 0)
-            _simd.store(_simd.plus(even, odd, P), b, o + next_i, 0)
-            _simd.store(_simd.plus(even, odd, -P), b, o + 2 * next_i, 0)
-            _simd.store(_simd.plus(even_q, odd_q, Q), b, o + 3 * next_i, 0)
-            _simd.store(_simd.plus(even_q, odd_q, -Q), b, o + 4 * next_i, 0)
-            _simd.store(last, b, o + 5 * next_i, 0)
-
-
-@helper
 def turn_weight(source, at, down, across, half, target, to, to_down, to_across):
     """Write G g Gᵀ of the 3×3 vectors of source from `at` to the 6×6 of target from `to`."""
     for axis in range(2):
@@ -236,30 +202,33 @@ def load_patch(source, on, masked, sizes, place, size, padded, patch):
 
 
 @helper
-def turn_tile(source, on, masked, sizes, place, outputs, patch, scratch, turned, t, tiles, span):
-    """turned[position, c // span, t, c % span] = Bᵀ d B, or A dy Aᵀ where there are `outputs`.
+def shown(source, on, masked, sizes, place, size, patch):
+    """Return (pointer to a tile of size × size pixels, how far its rows are apart).
 
-    d or dy is the tile at `place`; `tiles` of them are turned, number t here. The last block of
-    channels may be less than `span` wide.
+    That is where the tile lies; or `patch`, if it has to be copied there with zeros put in.
     """
     rows, width, channels = sizes
     n, top, left = place
-    size = outputs if outputs else 6
     padded = (channels + WIDTH - 1) // WIDTH * WIDTH
-    step = tiles * padded + WIDTH
     inside = top >= 0 and left >= 0 and top + size <= rows and left + size <= width
     if inside and not masked and padded == channels:
-        flat = _simd.pointer(source, ((n * rows + top) * width + left) * channels)
-        down = width * channels
-    else:
-        load_patch(source, on, masked, sizes, place, size, padded, patch)
-        flat = patch
-        down = size * padded
-    for c in range(0, padded, WIDTH):
-        block = c // span * span
-        to = block * tiles + t * min(span, padded - block) + c - block
-        tile = flat, c, down, padded, scratch, turned, to, 6 * step, step
-        if outputs:
-            turn_gradient(outputs, *tile)
-        else:
-            turn_input(*tile)
+        return _simd.pointer(source, ((n * rows + top) * width + left) * channels), width * channels
+    load_patch(source, on, masked, sizes, place, size, padded, patch)
+    return patch, size * padded
+
+
+@helper
+def tile_at(tile, tiles, top, left):
+    """Return picture, row and column where tile number `tile` of all pictures begins.
+
+    tiles is (rows and columns of a picture's tiles, outputs in a row of a tile).
+    """
+    tiles_h, tiles_w, outputs = tiles
+    n = tile // (tiles_h * tiles_w)
+    return n, tile // tiles_w % tiles_h * outputs + top, tile % tiles_w * outputs + left
+
+
+def tiles_of(y, taps):
+    """Return rows and columns of tiles of outputs y, and outputs in a row of a tile."""
+    outputs = 7 - taps
+    return -(-y.shape[2] // outputs), -(-y.shape[3] // outputs), outputs

@@ -22,23 +22,18 @@ from ..order import is_last
 from . import conv2d_direct, conv2d_grouped, conv2d_loops, conv2d_winograd
 from ._reduce import sum_channels, sum_rows
 
-# Turning tiles and weights must be paid back: measured beside direct for 16 to 512 channels. The
-# gradient of the weights turns inputs and dy, and so asks for more channels.
+# Turning tiles and weights must be paid back: measured beside direct for 16 to 512 channels, all
+# three passes.
 LEAST_CHANNELS = 16
-LEAST_PAIRS = {  # of channels in and out, for kernels 3×3, 4×4 and 5×5
-    "forward": {3: 800, 4: 800, 5: 800},
-    "backward_input": {3: 800, 4: 800, 5: 800},
-    "backward_weight": {3: 2000, 4: 2500, 5: 3000},
-}
+LEAST_PAIRS = 800  # of channels in and out
 LEAST_TILES = 48  # tiles of outputs in the whole batch
 PIXELS = 256  # summed up before sums of sums are taken, which rounds less
 
 
-def choose(operation, weight, y_shape, *geometry):
-    """Return the module that serves these weights and an output of this shape.
+def choose(weight, y_shape, *geometry):
+    """Return the module that serves these weights and an output of this shape, in all passes.
 
-    operation is "forward", "backward_input" or "backward_weight", and geometry (stride_h,
-    stride_w, dilation_h, dilation_w, groups).
+    geometry is (stride_h, stride_w, dilation_h, dilation_w, groups).
     """
     if weight.dtype != np.float32 or config.DISABLE_JIT:
         return conv2d_loops
@@ -46,11 +41,11 @@ def choose(operation, weight, y_shape, *geometry):
         return conv2d_grouped
     if not conv2d_winograd.serves(weight, *geometry):
         return conv2d_direct
-    pays = all(number >= least for _, number, least in _sizes(operation, weight, y_shape))
+    pays = all(number >= least for _, number, least in _sizes(weight, y_shape))
     return conv2d_winograd if pays else conv2d_direct
 
 
-def _sizes(operation, weight, y_shape):
+def _sizes(weight, y_shape):
     """Return (name, number, least number) of all that decides whether Winograd pays."""
     filters, channels, taps, _ = weight.shape
     outputs = 7 - taps
@@ -59,15 +54,15 @@ def _sizes(operation, weight, y_shape):
     pairs = int(filters * channels * used)
     return (
         ("channels on the narrower side", min(filters, channels), LEAST_CHANNELS),
-        (f"channels in × out × {used:.2f} of the tiles", pairs, LEAST_PAIRS[operation][taps]),
+        (f"channels in × out × {used:.2f} of the tiles", pairs, LEAST_PAIRS),
         (f"tiles of {outputs}×{outputs} outputs", y_shape[0] * tiles, LEAST_TILES),
     )
 
 
-def explain(operation, weight, y_shape, *geometry):
+def explain(weight, y_shape, *geometry):
     """Return what `choose` takes and why, as lines of text; the first names the file."""
-    chosen = choose(operation, weight, y_shape, *geometry)
-    lines = [f"conv2d_{operation} of {chosen.__name__.rpartition('.')[2]}.py"]
+    chosen = choose(weight, y_shape, *geometry)
+    lines = [f"{chosen.__name__.rpartition('.')[2]}.py"]
     if chosen is conv2d_loops:
         return [*lines, "the tuned files serve compiled float32 alone"]
     if chosen is conv2d_grouped:
@@ -78,7 +73,7 @@ def explain(operation, weight, y_shape, *geometry):
             *lines,
             f"Winograd's algorithm serves {taps}, stride 1, dilation 1, one group alone",
         ]
-    for name, number, least in _sizes(operation, weight, y_shape):
+    for name, number, least in _sizes(weight, y_shape):
         verdict = "enough" if number >= least else "too few"
         lines.append(f"{name}: {number:,}, {verdict} for Winograd, which pays from {least:,}")
     return lines
@@ -89,7 +84,7 @@ def conv2d_forward(
 ):
     """Write y; the chosen file says how."""
     steps = stride_h, stride_w, dilation_h, dilation_w, groups
-    chosen = choose("forward", weight, y.shape, *steps)
+    chosen = choose(weight, y.shape, *steps)
     geometry = (stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups)
     chosen.conv2d_forward(x, weight, bias, *geometry, y)
 
@@ -99,7 +94,7 @@ def conv2d_backward_input(
 ):
     """Write dx; the chosen file says how."""
     steps = stride_h, stride_w, dilation_h, dilation_w, groups
-    chosen = choose("backward_input", weight, dy.shape, *steps)
+    chosen = choose(weight, dy.shape, *steps)
     geometry = (stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups)
     chosen.conv2d_backward_input(dy, weight, *geometry, dx)
 
@@ -109,7 +104,7 @@ def conv2d_backward_weight(
 ):
     """Write dweight; the chosen file says how."""
     steps = stride_h, stride_w, dilation_h, dilation_w, groups
-    chosen = choose("backward_weight", dweight, dy.shape, *steps)
+    chosen = choose(dweight, dy.shape, *steps)
     geometry = (stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups)
     chosen.conv2d_backward_weight(dy, x, *geometry, dweight)
 

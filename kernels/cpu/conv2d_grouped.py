@@ -36,6 +36,7 @@ from ._pack import packed_weights, padded_bias
 WIDTH = _simd.WIDTH
 LINE = _simd.LINE
 TAPS = 9
+NEAR = 64  # pixels whose products are added, for all channels, before the next
 SLICES = 8  # a number of its own, not that of the threads: sums must not depend on them
 MOST = WIDTH // 2  # channels in a group, from which on conv2d_direct.py fills its vectors
 
@@ -91,7 +92,9 @@ def _sum_terms(framed, starts, terms, count, packed, step, bias, relu, y, line):
 def _gather(source, on, masked, bands, out, starts, places, terms, table, packed, bias, relu, y):
     """Write y[n, places[p]]: bias and the sums of output p; a thread owns bands of rows.
 
-    out is (outputs in a row, outputs of a picture, whether they lie side by side in y).
+    out is (outputs in a row, outputs of a picture, whether they lie side by side in y). All
+    channels of some pixels are finished before the next pixels: so little is added up that what
+    counts is that memory is read and written in its order.
     """
     number, rows, height, columns, top, left, step, _ = bands
     width, area, side_by_side = out
@@ -113,18 +116,18 @@ def _gather(source, on, masked, bands, out, starts, places, terms, table, packed
         target = _simd.pointer(y, n * y.shape[1] * y.shape[2] * filters)
         first = band * rows * width
         pixels = min(rows * width, area - first)
-        for co in range(0, filters, WIDTH):
-            whole = min(WIDTH, filters - co)
-            block = co // (2 * WIDTH) * (2 * WIDTH)
-            span = min(2 * WIDTH, padded - block)
-            factors = _simd.pointer(packed, block * terms.size + co - block)
-            window = _simd.pointer(framed, co)
-            for p in range(0, pixels, ROWS):
+        for p in range(0, pixels, ROWS):
+            places_ = _simd.pointer(places, first + p)
+            tables = _simd.pointer(starts, p), _simd.pointer(terms, 0), terms.size
+            for co in range(0, filters, WIDTH):
+                whole = min(WIDTH, filters - co)
+                block = co // (2 * WIDTH) * (2 * WIDTH)
+                span = min(2 * WIDTH, padded - block)
+                factors = _simd.pointer(packed, block * terms.size + co - block)
+                window = _simd.pointer(framed, co)
                 direct = side_by_side and whole == WIDTH and p + ROWS <= pixels
-                places_ = _simd.pointer(places, first + p)
                 to = _simd.pointer(target, places_[0] + co) if direct else sums
                 apart = filters if direct else WIDTH
-                tables = _simd.pointer(starts, p), _simd.pointer(terms, 0), terms.size
                 shift = _simd.pointer(bias, co)
                 _sum_terms(window, *tables, factors, span, shift, relu, to, apart)
                 if not direct:
@@ -270,14 +273,17 @@ def _correlate(source, dy, on, masked, bands, starts, terms, table, parts, sums)
             if not as_it_is:
                 copy(gradient, _simd.pointer(on, at), masked, pixels * filters, right)
                 gradient = right
-            for v in range(part * vectors // parts, (part + 1) * vectors // parts):
-                window = _simd.pointer(framed, v * WIDTH)
-                own = _simd.pointer(gradient, v * WIDTH)
-                for t in range(0, deep, TAPS):
-                    totals = _simd.pointer(sums, ((piece * vectors + v) * deep + t) * WIDTH)
-                    terms_ = _simd.pointer(terms, t)
-                    starts_ = _simd.pointer(starts, 0)
-                    _add_products(window, starts_, pixels, terms_, own, filters, totals)
+            begin_v, end_v = part * vectors // parts, (part + 1) * vectors // parts
+            for p in range(0, pixels, NEAR):
+                count = min(NEAR, pixels - p)
+                starts_ = _simd.pointer(starts, p)
+                for v in range(begin_v, end_v):
+                    window = _simd.pointer(framed, v * WIDTH)
+                    own = _simd.pointer(gradient, p * filters + v * WIDTH)
+                    for t in range(0, deep, TAPS):
+                        totals = _simd.pointer(sums, ((piece * vectors + v) * deep + t) * WIDTH)
+                        terms_ = _simd.pointer(terms, t)
+                        _add_products(window, starts_, count, terms_, own, filters, totals)
         _simd.hold(room)
 
 

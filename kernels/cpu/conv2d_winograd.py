@@ -18,9 +18,7 @@ takes 4 times, F(2×2, 5×5) 2.8 times fewer multiplications than the loops.
   vector further apart than they need, since at distances of a power of two they would all compete
   for the same few lines of it.
 - backward_input: a convolution of dy with the weights turned by 180° and ci, co exchanged.
-- backward_weight: the transpose of each step. dg = Gᵀ [ Σ (Bᵀ d B) ⊙ (A dy Aᵀ) ] G, summed
-  over the tiles before it is turned back. A thread owns the sums of one slice of the tiles; they
-  are added up at the end, in order: results don't depend on the number of threads.
+- backward_weight: the transpose of each step, in ``_winograd_gradient.py``.
 
 Float32; stride and dilation 1, one group. Other convolutions are passed on to
 ``conv2d_direct.py``. What it costs: rounding errors about twice those of the loops, since the
@@ -31,12 +29,12 @@ output. A NaN or an infinity makes NaN of its whole tile. What it bought: docs/p
 import numpy as np
 from numba.core import config
 
-from ..order import empty
 from . import _simd, conv2d_direct
 from ._jit import helper, kernel, prange
 from ._order import as_last, put_last, room_last
-from ._winograd import turn_output, turn_tile
-from ._winograd_weights import turn_sums_back, turned_weights
+from ._winograd import shown, tile_at, tiles_of, turn_input, turn_output
+from ._winograd_gradient import weight_gradient
+from ._winograd_weights import turned_weights
 
 WIDTH = _simd.WIDTH
 LINE = _simd.LINE
@@ -47,8 +45,6 @@ TURNED = 1 << 16  # numbers of a block of turned tiles, at most, beyond ROWS til
 LEAST_TASKS = 8
 HEAVY = 1 << 16  # weights that, turned, don't stay in the cache
 HEAVY_ROWS = 2 * ROWS
-PAIRS = 1 << 20  # numbers of turned inputs and gradients whose products are added at once (4 MiB)
-DEEP = 8 if WIDTH == 16 else 4  # input channels of a block of the weights' gradient; divides WIDTH
 
 
 def serves(weight, stride_h, stride_w, dilation_h, dilation_w, groups):
@@ -69,14 +65,6 @@ def _tasks_of(total, channels, spans):
     many = _simd.round_up(-(-total // LEAST_TASKS), ROWS)
     size = max(least, min(fitting, many))
     return size, max(1, min(spans, LEAST_TASKS * size // max(1, total)))
-
-
-@helper
-def _place(tile, tiles, top, left):
-    """Return picture, row and column where tile number `tile` of all pictures begins."""
-    tiles_h, tiles_w, outputs = tiles
-    n = tile // (tiles_h * tiles_w)
-    return n, tile // tiles_w % tiles_h * outputs + top, tile % tiles_w * outputs + left
 
 
 # ---- forward, and the gradient of the input ---------------------------------------------------
@@ -172,9 +160,11 @@ def _forward(source, on, masked, weight, bias, relu, corner, tiles, size, shares
             _simd.pointer(y, 0),
         )
         for t in range(count):
-            place = _place(first + t, tiles, top, left)
-            given = numbers, mask, masked, sizes, place, 0
-            turn_tile(*given, patch, scratch, turned, t, size, channels)
+            place = tile_at(first + t, tiles, top, left)
+            tile, down = shown(numbers, mask, masked, sizes, place, 6, patch)
+            for c in range(0, channels, WIDTH):
+                to = t * channels + c
+                turn_input(tile, c, down, channels, scratch, turned, to, 6 * step, step)
         for each in range(share * spans // shares, (share + 1) * spans // shares):
             co = each * SPAN
             span = min(SPAN, padded - co)
@@ -189,7 +179,7 @@ def _forward(source, on, masked, weight, bias, relu, corner, tiles, size, shares
                     else:
                         _by_one(row, channels, channels, taps, to)
             for t in range(count):
-                place = _place(first + t, tiles, 0, 0)
+                place = tile_at(first + t, tiles, 0, 0)
                 own = _simd.pointer(product, t * SPAN)
                 shape = height, width, filters
                 _turn_product(
@@ -220,14 +210,8 @@ def convolve(x, on, weight, bias, relu, geometry, y):
     _convolve(x, on, turned, weight.shape[2], bias, relu, pad_top, pad_left, y)
 
 
-def _tiles(y, taps):
-    """Return rows and columns of tiles of outputs y, and outputs in a row of a tile."""
-    outputs = 7 - taps
-    return -(-y.shape[2] // outputs), -(-y.shape[3] // outputs), outputs
-
-
 def _convolve(x, on, turned, taps, bias, relu, pad_top, pad_left, y):
-    tiles = _tiles(y, taps)
+    tiles = tiles_of(y, taps)
     source, room = as_last(x), room_last(y)
     masked = on is not None
     mask = (as_last(on) if masked else source).reshape(-1)
@@ -269,86 +253,6 @@ def input_gradient(dy, on, weight, geometry, dx):
     _convolve(dy, on, turned_weights(weight, True), taps, zeros, False, *pads, dx)
 
 
-# ---- the gradient of the weights ---------------------------------------------------------------
-
-
-@helper
-def _turn_pair(pictures, gradients, places, first, t, tiles, room, left, right):
-    """Turn the inputs and the gradient of tile first + t."""
-    source, sizes = pictures
-    dy, on, masked, shape = gradients
-    tiles_h, tiles_w, outputs, top, left_column = places
-    grid = tiles_h, tiles_w, outputs
-    rooms = _simd.pointer(room, 36 * WIDTH), room
-    for side in range(2):  # both in one place, so that the compiler meets it once
-        if side == 0:
-            numbers, mask, hidden, size, turned = source, source, False, sizes, left
-            top_, left_, size_, span = top, left_column, 0, WIDTH
-        else:
-            numbers, mask, hidden, size, turned = dy, on, masked, shape, right
-            top_, left_, size_, span = 0, 0, outputs, SPAN
-        place = _place(first + t, grid, top_, left_)
-        given = numbers, mask, hidden, size, place, size_
-        turn_tile(*given, *rooms, turned, t, tiles, span)
-
-
-def _add_by(columns):
-    """Return the helper for a block of DEEP input channels × `columns` vectors of outputs."""
-
-    @helper
-    def add_products(left, right, count, totals, padded):
-        """totals[ci, co] += sum over t of left[t, ci] * right[t, co]."""
-        tile = _simd.load_tile(_simd.zeros(DEEP, columns), totals, 0, padded)
-        for t in range(count):
-            tile = _simd.multiply_add(tile, left, t * WIDTH, 1, right, t * columns * WIDTH)
-        _simd.store(tile, totals, 0, padded)
-
-    return add_products
-
-
-_add_two = _add_by(2)
-_add_one = _add_by(1)
-
-
-@kernel
-def _backward_weight(source, dy, on, masked, places, tiles, left, right, sums):
-    """sums[position, ci, co] = sum over all tiles of (Bᵀ d B)[ci] * (A dy Aᵀ)[co].
-
-    `tiles` at a time are turned, a thread owning tiles, and then multiplied, a thread owning
-    positions and SPAN output channels.
-    """
-    tiles_h, tiles_w, _, _, _ = places
-    _, channels, padded = sums.shape
-    sizes = source.shape[1], source.shape[2], source.shape[3]
-    shape = dy.shape[1], dy.shape[2], dy.shape[3]
-    total = dy.shape[0] * tiles_h * tiles_w
-    spans = (padded + SPAN - 1) // SPAN
-    for first in range(0, total, tiles):
-        count = min(tiles, total - first)
-        pieces = (count + ROWS - 1) // ROWS
-        for piece in prange(pieces):
-            room = np.empty(36 * (max(channels, padded) + WIDTH) + LINE, np.float32)
-            pictures = _simd.pointer(source, 0), sizes
-            gradients = _simd.pointer(dy, 0), _simd.pointer(on, 0), masked, shape
-            rooms = _simd.pointer(left, 0), _simd.pointer(right, 0)
-            scratch = _simd.align(_simd.pointer(room, 0))
-            for t in range(piece * ROWS, min(count, (piece + 1) * ROWS)):
-                _turn_pair(pictures, gradients, places, first, t, tiles, scratch, *rooms)
-            _simd.hold(room)
-        for task in prange(36 * spans):
-            position = task // spans
-            co = task % spans * SPAN
-            columns = _simd.pointer(right, position * (tiles * padded + WIDTH) + co * tiles)
-            for ci in range(0, channels, DEEP):
-                at = position * (tiles * channels + WIDTH) + ci // WIDTH * WIDTH * tiles
-                rows = _simd.pointer(left, at + ci % WIDTH)
-                totals = _simd.pointer(sums, (position * channels + ci) * padded + co)
-                if padded - co > WIDTH:
-                    _add_two(rows, columns, count, totals, padded)
-                else:
-                    _add_one(rows, columns, count, totals, padded)
-
-
 def conv2d_backward_weight(
     dy, x, stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups, dweight
 ):
@@ -357,27 +261,6 @@ def conv2d_backward_weight(
         geometry = (stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups)
         return conv2d_direct.conv2d_backward_weight(dy, x, *geometry, dweight)
     weight_gradient(dy, None, x, (1, 1, pad_top, pad_left, 1, 1, 1), dweight)
-
-
-def weight_gradient(dy, on, x, geometry, dweight):
-    """Write dweight from dy, which counts as 0 wherever `on`, if given, isn't positive."""
-    _, _, pad_top, pad_left, *_ = geometry
-    filters, channels, taps, _ = dweight.shape
-    grid = _tiles(dy, taps)
-    source, gradient = as_last(x), as_last(dy)
-    masked = on is not None
-    mask = (as_last(on) if masked else gradient).reshape(-1)
-    deep, padded = _simd.round_up(channels, WIDTH), _simd.round_up(filters, WIDTH)
-    total = max(1, dy.shape[0] * grid[0] * grid[1])
-    chunks = -(-total // max(ROWS, PAIRS // (36 * (deep + padded))))
-    tiles = -(-total // chunks)
-    left = empty((36 * (tiles * deep + WIDTH),), np.float32)
-    right = empty((36 * (tiles * padded + WIDTH),), np.float32)
-    sums = empty((36, deep, padded), np.float32)
-    sums[...] = 0
-    places = *grid, -pad_top, -pad_left
-    _backward_weight(source, gradient, mask, masked, places, tiles, left, right, sums)
-    turn_sums_back(sums, dweight)
 
 
 if config.DISABLE_JIT:  # vector registers exist in compiled code only

@@ -32,7 +32,7 @@ def conv_relu2d_forward(
     """Write y = max(x * w + b, 0)."""
     geometry = (stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups)
     steps = stride_h, stride_w, dilation_h, dilation_w, groups
-    chosen = choose("forward", weight, y.shape, *steps)
+    chosen = choose(weight, y.shape, *steps)
     if chosen is not conv2d_loops:
         return chosen.convolve(x, None, weight, bias, True, geometry, y)
     conv2d_loops.conv2d_forward(x, weight, bias, *geometry, y)
@@ -63,7 +63,7 @@ def conv_relu2d_backward_input(
     """Write dx; y is what the forward pass wrote."""
     geometry = (stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups)
     steps = stride_h, stride_w, dilation_h, dilation_w, groups
-    chosen = choose("backward_input", weight, dy.shape, *steps)
+    chosen = choose(weight, dy.shape, *steps)
     if chosen is not conv2d_loops:
         return chosen.input_gradient(dy, y, weight, geometry, dx)
     conv2d_loops.conv2d_backward_input(_through_relu(dy, y), weight, *geometry, dx)
@@ -85,7 +85,7 @@ def conv_relu2d_backward_weight(
     """Write dweight; y is what the forward pass wrote."""
     geometry = (stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups)
     steps = stride_h, stride_w, dilation_h, dilation_w, groups
-    chosen = choose("backward_weight", dweight, dy.shape, *steps)
+    chosen = choose(dweight, dy.shape, *steps)
     if chosen is not conv2d_loops:
         return chosen.weight_gradient(dy, y, x, geometry, dweight)
     conv2d_loops.conv2d_backward_weight(_through_relu(dy, y), x, *geometry, dweight)
