@@ -1,8 +1,7 @@
 """Winograd's convolution on the GPU against the reference in float64, within its derived bound.
 
-The bound is that of `error_bounds`. In the simulator a barrier costs a millisecond, and the 36
-products wait at hundreds of them: there NumPy multiplies, from the same places in memory and to the
-same, but for the cases named "by tiles". On a GPU all of them multiply by tiles.
+The bound is that of `error_bounds`. In the simulator NumPy multiplies, from the same places in
+memory and to the same, but for the cases named "by tiles". On a GPU all of them multiply by tiles.
 """
 
 import math
@@ -10,6 +9,7 @@ import math
 import numpy as np
 import pytest
 from checks_cuda import Out, random, run_cuda, run_reference
+from checks_cuda_products import by_numpy
 
 from numcnn import Conv2d
 from numcnn.error_bounds import INPUT, OPERATIONS, POINTS, conv2d_bound
@@ -46,30 +46,6 @@ BY_TILES = {
     "several blocks of rows": ("backward_input", (1, 17, 5, (5, 8), (0, 1, 2, 0))),
 }
 SLICED = (1, 2, 3, (13, 17), (1, 1, 1, 1))
-
-
-def _where(first, *steps):
-    """Return the offsets of a matrix's numbers, for counts and steps of each axis."""
-    found = np.array(first)
-    for count, step in steps:
-        found = np.add.outer(found, np.arange(count) * step)
-    return found
-
-
-def by_numpy(tile, tensor_cores, factors, sizes, slices, parts):
-    """Write the slices of each product as `_product.multiply` does."""
-    assert not tensor_cores
-    a, b, bias = (_cuda.to_host(factor) for factor in factors)
-    assert not bias.size
-    for part in range(slices):
-        begin = part * sizes.slice
-        depth = min(sizes.slice, sizes.depth - begin)
-        across = (sizes.matrices, sizes.a_matrix), (sizes.rows, sizes.a_row), (depth, sizes.a_depth)
-        left = a[_where(begin * sizes.a_depth, *across)]
-        down = (sizes.matrices, sizes.b_matrix), (depth, sizes.b_depth)
-        right = b[_where(begin * sizes.b_depth, *down, (sizes.columns, sizes.b_column))]
-        found = (left @ right).reshape(-1)
-        parts[part * found.size : (part + 1) * found.size].copy_to_device(found)
 
 
 @pytest.fixture(autouse=True)
