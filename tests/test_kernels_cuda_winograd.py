@@ -38,7 +38,7 @@ CASES = {
     "padding 1": (2, 3, 2, (9, 10), (1, 1, 1, 1)),
     "padding 2 and none": (1, 2, 3, (7, 10), (2, 0, 2, 0)),
     "four-sided padding": (2, 5, 3, (5, 8), (0, 1, 2, 0)),
-    "more padding than taps": (1, 2, 3, (3, 5), (4, 3, 4, 3)),
+    "tiles in the padding": (1, 2, 3, (3, 5), (7, 6, 1, 6)),
     "no pictures": (0, 2, 3, (6, 6), (1, 1, 1, 1)),
 }
 BY_TILES = {

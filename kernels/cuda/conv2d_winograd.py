@@ -100,8 +100,8 @@ def conv2d_backward_weight(
     blocks = POSITIONS * -(-filters // tile.rows) * -(-channels // tile.columns)
     size = POSITIONS * filters * channels
     shares = _shares(dy, channels + filters)
-    most, length = slices_for(blocks, shares[0][1], tile.depth)
-    parts = scratch("slices of a sum", (most + (len(shares) > 1)) * size, np.float32)
+    slices, length = slices_for(blocks, shares[0][1], tile.depth)
+    parts = scratch("slices of a sum", (slices + (len(shares) > 1)) * size, np.float32)
     known = 0  # 1 once parts begins with the sum over the tiles of the shares before
     for first, count in shares:
         inputs, outputs = _rooms(channels, filters, count)
@@ -120,7 +120,6 @@ def conv2d_backward_weight(
             a_matrix=filters * count,
             b_matrix=channels * count,
         )
-        slices = -(-count // length) if count else 1
         multiply(tile, False, (outputs, inputs, parts[:0]), sizes, slices, parts[known * size :])
         if known + slices > 1:
             add_slices(parts, known + slices, parts[:0], parts[:size])
