@@ -199,11 +199,15 @@ def test_other_convolutions_are_refused_before_anything_runs(taps, geometry, dty
         assert (_cuda.to_host(given[-1]) == 1).all()
 
 
-def test_another_package_for_cuda_is_refused(monkeypatch):
-    monkeypatch.setattr(winograd, "IS_NVIDIAS", False)
-    weight = np.ones((1, 1, 3, 3), F32)
+@pytest.mark.parametrize("module", [winograd, conv2d_implicit_gemm])
+def test_another_package_for_cuda_is_refused(module, monkeypatch):
+    monkeypatch.setattr(_tiles, "IS_NVIDIAS", False)
+    arguments, _ = call("backward_weight", CASES["one tile"])
     with pytest.raises(ValueError, match="needs NVIDIA's numba-cuda: pip install 'numcnn"):
-        winograd.conv2d_backward_weight(None, None, 1, 1, 0, 0, 1, 1, 1, weight)
+        run_cuda("conv2d_backward_weight", arguments, module)
+    arguments, _ = call("forward", CASES["one tile"])
+    with pytest.raises(ValueError, match='take algorithm="auto"'):
+        run_cuda("conv2d_forward", arguments, module)
 
 
 # ---- layers ------------------------------------------------------------------------------------

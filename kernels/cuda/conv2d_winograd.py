@@ -48,7 +48,7 @@ Other filters, strides, dilations, groups and types are refused. No GPU has run 
 import numpy as np
 
 from . import _tiles
-from ._cuda import IS_NVIDIAS, scratch
+from ._cuda import scratch
 from ._product import Sizes, multiply
 from ._slices import add_slices, slices_for
 from ._winograd_turns import (
@@ -129,6 +129,7 @@ def conv2d_backward_weight(
 
 def _need(weight, stride_h, stride_w, dilation_h, dilation_w, groups):
     """Raise a ValueError unless this algorithm computes such a convolution."""
+    _tiles.need("Winograd's algorithm")
     found = [
         f"{name} {got}"
         for name, got, served in (
@@ -145,12 +146,6 @@ def _need(weight, stride_h, stride_w, dilation_h, dilation_w, groups):
             "Winograd's algorithm on the GPU computes filters of 3×3 in float32, with stride 1, "
             f"dilation 1 and one group; got {', '.join(found)}: "
             'use Conv2d(..., algorithm="auto")'
-        )
-    if not IS_NVIDIAS:
-        raise ValueError(
-            "Winograd's algorithm on the GPU needs NVIDIA's numba-cuda: pip install "
-            "'numcnn[cuda13]' (or 'numcnn[cuda12]' where nvidia-smi shows CUDA 12), "
-            'or use Conv2d(..., algorithm="auto")'
         )
 
 
