@@ -99,7 +99,7 @@ def _sanitizer(tool: str) -> Part:
         )
         return [*check, "--target-processes", "all", *_pytest(*files, "-x", "-k", SMALL)]
 
-    return Part(tool, 45, command, _needs_sanitizer)
+    return Part(tool, 37, command, _needs_sanitizer)
 
 
 def _own(name: str, seconds: float, needs: Callable[[], str | None] = lambda: None) -> Part:
@@ -114,11 +114,12 @@ def _own(name: str, seconds: float, needs: Callable[[], str | None] = lambda: No
 
 
 PARTS = (
-    _own("parity", 60),
-    _own("torch", 90, _needs_torch),
+    _own("parity", 50),
+    _own("torch", 75, _needs_torch),
     _own("peak", 30),
-    _own("launches", 30),
-    Part("tests", 120, _tests, _needs_tests),
+    _own("launches", 25),
+    _own("algorithms", 70),
+    Part("tests", 105, _tests, _needs_tests),
     *(_sanitizer(tool) for tool in SANITIZERS),
 )
 

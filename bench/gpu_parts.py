@@ -5,21 +5,19 @@ Each returns a dict that becomes JSON; under ``"rows"`` are the lines that a per
 
 from __future__ import annotations
 
-import contextlib
 import json
-import statistics
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from numcnn.device import get_device
-from numcnn.kernels.cuda import _precision
 
 from . import check, networks
 from .devices import bandwidth, peak, take_apart
+from .gpu_algorithms import algorithms
+from .gpu_clock import in_turn, synchronize, tf32
 from .steps import Step
 
 __all__ = ["launches", "main", "parity", "peak_share", "torch_steps"]
@@ -32,18 +30,7 @@ ROUNDS = 20
 CONVOLUTIONS = ((64, 128, 28), (64, 128, 16), (64, 256, 14), (64, 512, 7))
 
 
-@contextlib.contextmanager
-def _tf32(allowed: bool) -> Iterator[None]:
-    """Let numcnn's products take tensor cores, or not; afterwards it is as it was."""
-    before = _precision.tf32_allowed()
-    _precision.allow_tf32(allowed)
-    try:
-        yield
-    finally:
-        _precision.allow_tf32(before)
-
-
-@_tf32(False)
+@tf32(False)
 def parity(names: tuple[str, ...] = NETWORKS, batch_size: int = 16) -> dict[str, Any]:
     """Compare loss, outputs and gradients with those of the CPU, within what rounding explains."""
     found: dict[str, Any] = {"rows": [], "networks": {}}
@@ -67,30 +54,12 @@ def parity(names: tuple[str, ...] = NETWORKS, batch_size: int = 16) -> dict[str,
     return found
 
 
-def _synchronize() -> None:
-    from numcnn.kernels.cuda import _cuda
-
-    _cuda.cuda.synchronize()
-
-
-def in_turn(sides: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
-    """Return the median seconds of each side; they take turns, so that all have the same clocks."""
-    times: dict[str, list[float]] = {name: [] for name in sides}
-    for number in range(rounds + 3):
-        for name, operation in sides.items():
-            begin = time.perf_counter()
-            operation()
-            if number >= 3:
-                times[name].append(time.perf_counter() - begin)
-    return {name: statistics.median(each) for name, each in times.items()}
-
-
 def _ours(step: Step) -> Callable[[], None]:
     repeated = step.repeated(step.device.to_device(step.x))
 
     def take() -> None:
         repeated()
-        _synchronize()
+        synchronize()
 
     return take
 
@@ -126,7 +95,7 @@ def torch_steps(names: tuple[str, ...] = NETWORKS, rounds: int = ROUNDS) -> dict
         for allowed in (False, True):
             torch.backends.cuda.matmul.allow_tf32 = allowed
             torch.backends.cudnn.allow_tf32 = allowed
-            with _tf32(allowed):
+            with tf32(allowed):
                 step = Step(name, BATCH, DEVICE)
                 times = in_turn({"numcnn": _ours(step), "torch": _theirs(step)}, rounds)
             ratio = times["torch"] / times["numcnn"]
@@ -140,7 +109,7 @@ def torch_steps(names: tuple[str, ...] = NETWORKS, rounds: int = ROUNDS) -> dict
     return found
 
 
-@_tf32(False)
+@tf32(False)
 def peak_share(
     cases: tuple[tuple[int, int, int], ...] = CONVOLUTIONS, rounds: int = ROUNDS
 ) -> dict[str, Any]:
@@ -169,7 +138,7 @@ def peak_share(
 
             def timed(function: Any = function, arguments: Any = arguments) -> None:
                 function(*arguments)
-                _synchronize()
+                synchronize()
 
             seconds = in_turn({"": timed}, rounds)[""]
             share = flop / seconds / top
@@ -208,6 +177,7 @@ PARTS: dict[str, Callable[[], dict[str, Any]]] = {
     "torch": torch_steps,
     "peak": peak_share,
     "launches": launches,
+    "algorithms": algorithms,
 }
 
 

@@ -22,6 +22,11 @@ class DeviceError(RuntimeError):
     """A device can't be used; the text says why and what would help."""
 
 
+@functools.cache
+def _algorithms(folder: Path, op: str) -> tuple[str, ...]:
+    return "auto", *sorted(path.stem.removeprefix(f"{op}_") for path in folder.glob(f"{op}_*.py"))
+
+
 class Device:
     """A floor of kernels and the arrays it works on.
 
@@ -56,14 +61,16 @@ class Device:
         """
         if name == "auto":
             return self.kernels
-        try:
-            return importlib.import_module(f"{self.kernels.__name__}.{op}_{name}")
-        except ModuleNotFoundError:
-            files = Path(str(self.kernels.__file__)).parent.glob(f"{op}_*.py")
-            found = ["auto", *sorted(path.stem.removeprefix(f"{op}_") for path in files)]
+        known = self.algorithms(op)
+        if name not in known:
             raise ValueError(
-                f"device {self.name!r} computes {op} by {', '.join(found)}, not by {name!r}"
-            ) from None
+                f"device {self.name!r} computes {op} by {', '.join(known)}, not by {name!r}"
+            )
+        return importlib.import_module(f"{self.kernels.__name__}.{op}_{name}")
+
+    def algorithms(self, op: str) -> tuple[str, ...]:
+        """Return what the algorithms for `op` are called here: its files, and "auto"."""
+        return _algorithms(Path(str(self.kernels.__file__)).parent, op)
 
     def owns(self, array: Any) -> bool:
         """Return whether `array` lives where this device's kernels can reach it."""

@@ -16,7 +16,7 @@ from unittest import mock
 import numba
 import numpy as np
 
-from numcnn.kernels.cuda import _cuda, _figures, _memory, _tape
+from numcnn.kernels.cuda import _cuda, _figures, _memory, _tape, _tiles
 
 
 class Note(NamedTuple):
@@ -72,6 +72,7 @@ def noting(capabilities):
     with (
         mock.patch.object(_memory.POOL, "empty", np.empty),
         mock.patch.object(_figures, "Reading"),
+        mock.patch.object(_tiles, "IS_NVIDIAS", True),
         mock.patch.object(_cuda, "_configured", configured),
         mock.patch.object(_cuda, "_refuse_host_arrays"),
         mock.patch.object(_cuda, "cuda", types.SimpleNamespace(**vars(_cuda.cuda) | arrays)),

@@ -26,6 +26,7 @@ from numcnn.kernels.cuda import (
     _tape,
     _tiles,
     conv2d_implicit_gemm,
+    conv2d_winograd,
     linear_tiled,
 )
 
@@ -71,6 +72,18 @@ def tile_notes(capabilities, tf32):
     return notes
 
 
+def winograd_notes(capabilities):
+    """Return what Winograd's algorithm launches, for each size of a tile."""
+    with noting(capabilities) as notes:
+        for rows in (32, 64, 128):
+            x, w = np.ones((2, rows, 40, 40), np.float32), np.ones((rows, rows, 3, 3), np.float32)
+            bias, geometry = np.ones(rows, np.float32), (1, 1, 1, 1, 1, 1, 1)
+            conv2d_winograd.conv2d_forward(x, w, bias, *geometry, x)
+            conv2d_winograd.conv2d_backward_input(x, w, *geometry, x)
+            conv2d_winograd.conv2d_backward_weight(x, x, *geometry, w)
+    return notes
+
+
 def all_notes():
     """Return {name: (dtype, note)}."""
     found = {}
@@ -83,6 +96,10 @@ def all_notes():
     ):
         for number, note in enumerate(tile_notes(capabilities, tf32)):
             found[f"{name}, {number}: {note}"] = "f32", note
+    for capabilities in (CAPABILITIES[:1], CAPABILITIES[1:]):
+        for number, note in enumerate(winograd_notes(capabilities)):
+            first = "sm_{}{}".format(*capabilities[0])
+            found[f"winograd from {first} on, {number}: {note}"] = "f32", note
     return found
 
 

@@ -10,11 +10,13 @@ import types
 import numpy as np
 import pytest
 from checks_cuda import kernels  # noqa: F401 - skips this file where there is no device
+from checks_cuda_products import by_numpy
 
-from numcnn.bench import devices, gpu_parts, networks, spans
+from numcnn.bench import devices, gpu_algorithms, gpu_parts, networks, spans
 from numcnn.bench.steps import Step
 from numcnn.device import get_device
-from numcnn.kernels.cuda import _cuda, _peak
+from numcnn.error_bounds import OPERATIONS
+from numcnn.kernels.cuda import _cuda, _peak, _tiles, conv2d_winograd
 
 
 @pytest.fixture(autouse=True)
@@ -80,6 +82,59 @@ def test_shares_of_the_peak(monkeypatch):
     flop = 2 * 1 * 2 * 2 * 9 * 9
     assert {one["share_of_peak"] for one in found["convolutions"]} == {flop / 1e-3 / 1e9}
     assert len(found["rows"]) == 4
+
+
+@pytest.fixture
+def two_shapes(monkeypatch):
+    """Have convolutions by each algorithm of two tiny shapes timed, each once."""
+    monkeypatch.setattr(_tiles, "choose", lambda rows, tensor_cores: _tiles.Tile(16, 16, 4, 4, 4))
+    if _cuda.SIMULATED:
+        monkeypatch.setattr(conv2d_winograd, "multiply", by_numpy)
+    monkeypatch.setattr(gpu_algorithms, "LEAST_SECONDS", 1e-9)
+
+    def once(sides, rounds):
+        return {name: (side(), 1e-3 * len(name))[1] for name, side in sides.items()}
+
+    monkeypatch.setattr(gpu_algorithms, "in_turn", once)
+    return gpu_algorithms.Case(2, 1, 2, 3), gpu_algorithms.Case(1, 2, 1, 5)
+
+
+def test_algorithms_are_compared_and_timed(two_shapes):
+    found = gpu_algorithms.algorithms(two_shapes[:1])
+    assert [one["operation"] for one in found["convolutions"]] == [*OPERATIONS]
+    for one in found["convolutions"]:
+        assert one["seconds"] == pytest.approx(
+            {"implicit_gemm": 13e-3, "loops": 5e-3, "winograd": 8e-3}
+        )
+        assert all(0 < used < 1 for used in one["bound_used"].values())
+    assert found["rows"][0] == (
+        "2×1×3×3, 2 filters of 3×3, forward: implicit_gemm 13 ms, loops 5 ms, winograd 8 ms"
+    )
+    assert found["rows"][-1] == (
+        "backward_weight: winograd is faster than implicit_gemm for 1 of 1 shapes, "
+        "1.62 to 1.62 times as fast"
+    )
+    assert found["failed"] == found["left_out"] == []
+
+
+def test_what_is_wrong_or_comes_too_late_isnt_timed(two_shapes, monkeypatch):
+    right = conv2d_winograd.conv2d_forward
+    monkeypatch.setattr(
+        conv2d_winograd, "conv2d_forward", lambda x, w, b, *rest: right(x, w, b * 2, *rest)
+    )
+    monkeypatch.setattr(gpu_algorithms, "OPERATIONS", ("forward",))
+    found = gpu_algorithms.algorithms(two_shapes[:1])
+    assert found["failed"] == ["2×1×3×3, 2 filters of 3×3, forward: WRONG: winograd"]
+    assert found["convolutions"] == []
+    found = gpu_algorithms.algorithms(two_shapes, seconds=-1)
+    assert len(found["left_out"]) == 2
+    assert found["rows"] == ["no time for 2 passes"]
+
+
+def test_the_shapes_are_those_that_winograd_could_pay_for():
+    for case in gpu_algorithms.CASES:
+        assert min(case.channels, case.filters) >= 64
+    assert len(set(gpu_algorithms.CASES)) == len(gpu_algorithms.CASES)
 
 
 def test_bandwidth_counts_reading_and_writing():

@@ -14,7 +14,16 @@ from checks_cuda import Out, check, integers, random, run_cuda, run_reference
 from test_kernels_cuda import CONVOLUTIONS, out_size
 
 from numcnn.device import get_device
-from numcnn.kernels.cuda import _cuda, _precision, _slices, _tiles, linear_tiled
+from numcnn.kernels.cuda import (
+    _cuda,
+    _memory,
+    _precision,
+    _recording,
+    _slices,
+    _tape,
+    _tiles,
+    linear_tiled,
+)
 from numcnn.kernels.cuda import conv2d_implicit_gemm as gemm
 
 TINY = _tiles.Tile(16, 16, 4, 4, 4)
@@ -156,6 +165,24 @@ def test_sums_in_slices_give_the_same_bits_every_time(monkeypatch):
     assert made, "the case must need slices"
     for one, two in zip(*(f.values() for f in found), strict=True):
         assert one.tobytes() == two.tobytes()
+
+
+def test_a_step_that_is_repeated_finds_slices_as_it_left_them(monkeypatch):
+    """A later layer asks for more memory; the next step's launches must look the same still."""
+    monkeypatch.setattr(_cuda, "_scratch", {})
+
+    def step():
+        for size in (2, 8, 3):
+            parts = _cuda.scratch("slices of a sum", 2 * size, F32)
+            _slices.add_slices(parts, 2, parts[:0], _memory.empty(size, F32))
+
+    with _recording.listening() as launched:
+        step()
+    tape = _tape.Tape()
+    with _recording.writing(tape):
+        step()
+    tape.check(launched)
+    assert len(_cuda._scratch) == 1
 
 
 def test_slices_cover_every_term_once():

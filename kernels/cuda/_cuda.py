@@ -233,15 +233,17 @@ def constant(make, *numbers):
 
 
 def scratch(purpose, size, dtype):
-    """Return an array on the GPU with room for at least ``size`` numbers, its contents undefined.
+    """Return an array of ``size`` numbers on the GPU, its contents undefined.
 
-    It is the same one whenever the purpose is: launches run one after the other, so the next may
-    write where the one before has read.
+    It begins at the same place whenever the purpose is the same: launches run one after the other,
+    so the next may write where the one before has read. It is no longer than asked for, so that a
+    training step launches the same after another has asked for more (``_tape.py`` compares).
     """
     key = purpose, np.dtype(dtype)
     if key not in _scratch or _scratch[key].size < size:
         _scratch[key] = empty(size, dtype)
-    return _scratch[key]
+    whole = _scratch[key]
+    return whole if whole.size == size else whole[:size]
 
 
 @functools.cache

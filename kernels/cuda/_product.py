@@ -3,6 +3,9 @@
 A block owns a tile of C for one slice of the sum, a thread up to 8 rows at 8 columns of it;
 ``_tiles.py`` tells how. Neighbouring threads copy numbers that are neighbours in memory: along k
 where a matrix lies so (``a_deep``, ``b_deep``), else along its rows or columns.
+
+One launch makes as many products of the same size as there are ``matrices``, one behind the other
+in memory. A block's third number says which of them it works on, and at which slice.
 """
 
 import functools
@@ -10,8 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import _tiles
-from ._cuda import cuda, device, kernel
+from . import _precision, _tiles
+from ._cuda import cuda, device, kernel, launch_blocks
 from ._intrinsics import copy, copy_async, shared_floats, wait_for_copies
 
 
@@ -26,6 +29,9 @@ class Sizes(NamedTuple):
     a_depth: int  # to A[m, k + 1]
     b_depth: int  # from B[k, n] to B[k + 1, n]
     b_column: int  # to B[k, n + 1]
+    matrices: int = 1
+    a_matrix: int = 0  # from one product's A to the next's
+    b_matrix: int = 0
 
 
 def _writer(arithmetic):
@@ -49,8 +55,23 @@ def _writer(arithmetic):
     return write
 
 
+def multiply(tile, tensor_cores, factors, sizes, slices, parts):
+    """Write the slices of each product, parts[slice, matrix, m, n].
+
+    factors is (A, B, bias); bias (N,) is added to every slice, and may be empty.
+    """
+    a, b, bias = (factor.reshape(-1) for factor in factors)
+    deep = sizes.a_depth == 1, sizes.b_depth == 1
+    launch_blocks(
+        product(tile, tensor_cores, _precision.copies_run_ahead(), *deep),
+        (-(-sizes.columns // tile.columns), -(-sizes.rows // tile.rows), slices * sizes.matrices),
+        tile.threads,
+        *(a, b, bias, sizes, parts),
+    )
+
+
 @functools.cache
-def product(tile, tensor_cores, asynchronous, a_deep, b_deep):
+def product(tile, tensor_cores, asynchronous, a_deep, b_deep):  # noqa: PLR0915
     """Return the kernel for a tile, an arithmetic, a way of copying and of lying in memory."""
     arithmetic = (_tiles.tensor if tensor_cores else _tiles.plain)(tile)
     left_size, right_size, operand, padding = arithmetic[2:6]
@@ -80,7 +101,9 @@ def product(tile, tensor_cores, asynchronous, a_deep, b_deep):
             sums[i] = zero
         thread = cuda.threadIdx.x
         first_row, first_column = cuda.blockIdx.y * rows, cuda.blockIdx.x * columns
-        start = cuda.blockIdx.z * sizes.slice
+        matrix, part = cuda.blockIdx.z % sizes.matrices, cuda.blockIdx.z // sizes.matrices
+        a_first, b_first = matrix * sizes.a_matrix, matrix * sizes.b_matrix
+        start = part * sizes.slice
         end = start + sizes.slice if start + sizes.slice < sizes.depth else sizes.depth
         a_k, a_line_of = (
             (thread % depth, thread // depth) if a_deep else (thread // rows, thread % rows)
@@ -97,13 +120,13 @@ def product(tile, tensor_cores, asynchronous, a_deep, b_deep):
                     k, row = a_k + i * a_k_step, a_line_of + i * a_row_step
                     deep, m = start + piece * depth + k, first_row + row
                     wanted = deep < end and m < sizes.rows
-                    origin = m * sizes.a_row + deep * sizes.a_depth
+                    origin = a_first + m * sizes.a_row + deep * sizes.a_depth
                     send(shared, at + k * a_line + row, a, origin, wanted)
                 for i in range(b_copies):
                     k, column = b_k + i * b_k_step, b_line_of + i * b_column_step
                     deep, n = start + piece * depth + k, first_column + column
                     wanted = deep < end and n < sizes.columns
-                    origin = deep * sizes.b_depth + n * sizes.b_column
+                    origin = b_first + deep * sizes.b_depth + n * sizes.b_column
                     send(shared, at + depth * a_line + k * b_line + column, b, origin, wanted)
             if piece > 0:
                 at = (piece - 1) % 2 * stage

@@ -56,6 +56,15 @@ def serve(dtype):
     return dtype == np.float32 and IS_NVIDIAS and not SIMULATED
 
 
+def need(algorithm):
+    """Raise a ValueError where an algorithm was asked for by name that can't be compiled."""
+    if not IS_NVIDIAS:
+        raise ValueError(
+            f"{algorithm} needs NVIDIA's numba-cuda: pip install 'numcnn[cuda13]' (or "
+            "'numcnn[cuda12]' where nvidia-smi shows CUDA 12), or take algorithm=\"auto\""
+        )
+
+
 def choose(rows, tensor_cores):
     """Return the tile for a product with so many rows: few rows must not fill a large tile."""
     depth = 16 if tensor_cores else 8

@@ -6,7 +6,10 @@
 ``conv2d_implicit_gemm.py``
     The same sums as products of matrices, by tiles in shared memory and registers. Float32.
 
-Both compute every shape; ``Conv2d(..., algorithm="loops")`` asks for one of them by name.
+Both compute every shape; ``Conv2d(..., algorithm="loops")`` asks for one of them by name. So does
+``algorithm="winograd"`` for ``conv2d_winograd.py``: 3×3 filters with a quarter of the products and
+more traffic in memory. Here it isn't chosen until a GPU has shown from how many channels on it
+pays; ``numcnn bench gpu`` times them side by side.
 """
 
 from . import _tiles, conv2d_implicit_gemm, conv2d_loops

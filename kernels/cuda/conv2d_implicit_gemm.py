@@ -134,6 +134,7 @@ def conv2d_backward_weight(
     dy, x, stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups, dweight
 ):
     """Write dweight; a block owns filters at taps for a slice of the positions."""
+    _tiles.need("implicit GEMM")
     pictures, filters, out_h, out_w = dy.shape
     height, width = x.shape[2:]
     channels, kernel_h, kernel_w = dweight.shape[1:]
@@ -187,6 +188,7 @@ def conv2d_backward_bias(dy, dbias):
 
 def _correlate(tile, x, weight, bias, taps, places, groups, y):
     """Launch a block for each tile of y."""
+    _tiles.need("implicit GEMM")
     launch_blocks(
         correlation(tile, _precision.tensor_cores(), _precision.copies_run_ahead()),
         (-(-places.positions // tile.columns), -(-places.rows // tile.rows), groups),

@@ -10,8 +10,8 @@ Shapes and letters as in the reference; every output array is overwritten.
 """
 
 from . import _precision, _tiles
-from ._cuda import launch_blocks, scratch
-from ._product import Sizes, product
+from ._cuda import scratch
+from ._product import Sizes, multiply
 from ._slices import add_slices, slices_for
 from .linear_loops import linear_backward_bias
 
@@ -54,16 +54,7 @@ def _multiply(a, a_steps, b, b_steps, bias, depth, c):
     nothing = total[:0]
     bias = nothing if bias is None else bias
     parts = scratch("slices of a sum", slices * c.size, c.dtype) if slices > 1 else total
-    run = product(tile, tensor_cores, _precision.copies_run_ahead(), a_depth == 1, b_depth == 1)
-    launch_blocks(
-        run,
-        (across, down, slices),
-        tile.threads,
-        a.reshape(-1),
-        b.reshape(-1),
-        bias if slices == 1 else nothing,
-        sizes,
-        parts,
-    )
+    factors = a, b, bias if slices == 1 else nothing
+    multiply(tile, tensor_cores, factors, sizes, slices, parts)
     if slices > 1:
         add_slices(parts, slices, bias, total)

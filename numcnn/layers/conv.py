@@ -163,7 +163,8 @@ class Conv2d(SlidingWindow):
         rows and columns as PyTorch does.
     algorithm : {"auto", "loops", "im2col", "direct", "grouped", "winograd", "fft"}
         Which file of kernels computes it: ``kernels/cpu/conv2d_loops.py`` and so on. "auto" takes
-        the fastest.
+        the fastest. On the GPU {"auto", "loops", "implicit_gemm", "winograd"}; a layer that is
+        moved there with another goes on with "auto".
     device : {"cpu", "cuda", "reference"}
     dtype : {"float32", "float64"}
 
@@ -287,12 +288,17 @@ class Conv2d(SlidingWindow):
         return (*stride, *padding, *self.dilation, self.groups)
 
     def _algorithm(self) -> Any:
-        """Return the module of loops; other devices, and float64, have one algorithm only."""
-        if self.dtype == np.float64 and self.algorithm != "loops":
+        """Return the module of loops.
+
+        Float64 has loops alone beside "auto". A device that a layer was moved to may lack what
+        the layer asks for; there it is "auto" too.
+        """
+        name = self.algorithm
+        if name == "auto" or (self.dtype == np.float64 and name != "loops"):
             return self.kernels
-        return self.device.algorithm(
-            "conv2d", self.algorithm if self.device.name == "cpu" else "auto"
-        )
+        if name not in self.device.algorithms("conv2d"):
+            return self.kernels
+        return self.device.algorithm("conv2d", name)
 
     def fuses_relu(self) -> bool:
         """Return whether a `ReLU` that follows this layer can be computed in the same pass."""
