@@ -11,7 +11,6 @@ from numcnn.layers import no_grad
 from numcnn.layers.dropout import RandomLayer
 from numcnn.losses import CrossEntropyLoss
 from numcnn.optim import Adam
-from numcnn.training import without_input_gradient
 
 from .networks import build
 
@@ -62,7 +61,7 @@ class Training:
 
     def step(self, x: np.ndarray, y: np.ndarray) -> float:
         """Train on one batch as `fit` does; return its loss."""
-        with without_input_gradient(self.model):
+        with self.model.without_input_gradient():
             value = self.loss(self.model(x), y)
             self.model.backward(self.loss.backward())
         self.optimizer.step()

@@ -15,7 +15,6 @@ import numpy as np
 from numcnn.evaluation import Tally
 from numcnn.losses import CrossEntropyLoss
 from numcnn.optim import Adam
-from numcnn.training import without_input_gradient
 from numcnn.training_state import Movers
 from numcnn.training_step import Steps
 
@@ -52,7 +51,7 @@ class Step:
         """Begin a step; on the GPU it goes on when this has returned."""
         if x is None:
             x = self.device.receive(self.device.send(self.x, np.float32))
-        with without_input_gradient(self.model):
+        with self.model.without_input_gradient():
             self.loss.begin(self.model(x), self.y)
             self.model.backward(self.loss.backward())
         self.optimizer.step()
@@ -78,7 +77,7 @@ class Step:
         def take() -> float:
             tally = Tally(self.model, self.loss)
             batch = self.device.receive(self.device.send(self.x if x is None else x, np.float32))
-            with without_input_gradient(self.model):
+            with self.model.without_input_gradient():
                 steps.take(tally, batch, self.y)
             value = tally.finish()
             if steps.eager_because is not None:

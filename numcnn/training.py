@@ -14,7 +14,7 @@ import contextlib
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -36,21 +36,7 @@ from .training_settings import settings
 from .training_state import EpochSoFar, Movers, Training, Watchers
 from .training_step import Steps
 
-__all__ = ["check_data", "fit", "without_input_gradient"]
-
-
-@contextlib.contextmanager
-def without_input_gradient(model: Layer) -> Iterator[None]:
-    """Spare the gradient that a training step throws away: that of the pictures themselves."""
-    first = model
-    while isinstance(first, Chain) and len(first):
-        first = first[0]
-    before = first.input_gradient
-    first.input_gradient = False
-    try:
-        yield
-    finally:
-        first.input_gradient = before
+__all__ = ["check_data", "fit"]
 
 
 def _last_layer(model: Layer) -> Layer:
@@ -116,7 +102,7 @@ def fit(
         if keeper is not None:
             who = model, loader, loss, optimizer, scheduler, penalty, clip_norm, validation_data
             states = keeper.begin(training, settings(*who))
-        quiet = mode(model, True), without_input_gradient(model)
+        quiet = mode(model, True), model.without_input_gradient()
         taking = contextlib.closing(Steps(model, loss, movers))
         with quiet[0], quiet[1], watchers.progress, running(beside, model, states), taking as steps:
             _run(training, steps, epochs, validation_data, keeper)

@@ -30,7 +30,6 @@ from .layers.base import Layer
 from .losses import CrossEntropyLoss
 from .model import Sequential
 from .optim import Optimizer
-from .training import without_input_gradient
 
 __all__ = ["compile_all", "compile_kernels", "largest_first", "missing_kernels", "name_of"]
 
@@ -115,7 +114,7 @@ def _visits(
     """Yield functions that run layers, loss and optimizer one by one, each on zeros."""
     network = network.copy()
     network.train()
-    with without_input_gradient(network), np.errstate(all="ignore"):
+    with network.without_input_gradient(), np.errstate(all="ignore"):
         for layer in network:
             yield functools.partial(_visit, layer, network.device, shape)
             shape = layer.output_shape(shape)

@@ -27,6 +27,7 @@ from numcnn import (
     NLLLoss,
     ReLU,
     Sequential,
+    Sigmoid,
     Softmax,
     recipe,
 )
@@ -224,6 +225,52 @@ def test_training_spares_the_input_gradient_and_nothing_else():
     inner[0].input_gradient = False
     train(model, x, y)
     assert not inner[0].input_gradient, "what the user set is put back"
+
+
+def test_what_comes_before_the_first_layer_that_learns_has_no_backward_pass():
+    x, y = data(16)
+    model = Sequential(
+        Sequential(Flatten(), ReLU()), Linear(36, 5), Sigmoid(), Linear(5, 3), seed=1
+    )
+    kernels, called = model.device.kernels, []
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("linear_backward_input", "relu_backward_input"):
+            real = getattr(kernels, name)
+            patch.setattr(
+                kernels, name, lambda *a, real=real, name=name: (called.append(name), real(*a))
+            )
+        model(x)
+        assert model.backward(np.ones((16, 3))).shape == x.shape
+        every = called.copy()
+        called.clear()
+        expected = [p.grad for p in model.parameters()]
+        model.zero_grad()
+        model(x)
+        assert model.backward(np.ones((16, 3)), input_gradient=False) is None
+        spared = called.copy()
+        called.clear()
+        train(model, x, y, epochs=1, batch_size=16)
+    assert every == ["linear_backward_input", "linear_backward_input", "relu_backward_input"]
+    assert spared == called == ["linear_backward_input"]
+    assert all(layer.input_gradient for layer in model.layers())
+    assert len(expected) == 4
+    for parameter, gradient in zip(model.parameters(), expected, strict=True):
+        assert parameter.grad is None
+        assert np.abs(gradient).max() > 0
+
+
+def test_the_parameters_gradients_are_the_same_without_that_of_the_input():
+    x, _ = data(16)
+    model = Sequential(Conv2d(1, 2, 3), ReLU(), Flatten(), Linear(32, 3), seed=1)
+    found = []
+    for wanted in (True, False):
+        model.zero_grad()
+        model(x)
+        dx = model.backward(np.ones((16, 3)), input_gradient=wanted)
+        assert (dx is None) is not wanted
+        found.append([p.grad for p in model.parameters()])
+    for with_it, without in zip(*found, strict=True):
+        np.testing.assert_array_equal(with_it, without)
 
 
 def test_a_loader_trains_like_the_arrays_it_holds():

@@ -43,8 +43,8 @@ ROWS = 6 if WIDTH == 8 else 12
 SPAN = 2 * WIDTH
 TURNED = 1 << 16  # numbers of a block of turned tiles, at most, beyond ROWS tiles
 LEAST_TASKS = 8
-HEAVY = 1 << 16  # weights that, turned, don't stay in the cache
-HEAVY_ROWS = 2 * ROWS
+HEAVY = 1 << 15  # weights that, turned, don't stay in the cache
+HEAVY_ROWS = 3 * ROWS
 
 
 def serves(weight, stride_h, stride_w, dilation_h, dilation_w, groups):

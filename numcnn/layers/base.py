@@ -194,13 +194,17 @@ class Layer:
         """Raise `TooLargeError` if parameters or output would take more memory than is free."""
         need_room(self, self._parameters.values(), shape)
 
-    def backward(self, dy: Any) -> Any:
+    def backward(self, dy: Any, input_gradient: bool = True) -> Any:
         """Return the gradient of the input; each parameter gets its gradient in ``.grad``.
 
         Parameters
         ----------
         dy : array
             Gradient of the loss with respect to the output of the last `forward`.
+        input_gradient : bool
+            If False, None is returned, and what only the input's gradient needs is left out, as
+            PyTorch does for an input that doesn't require a gradient. For the first convolution
+            of a network that is often as much work as the gradient of its weights.
 
         Raises
         ------
@@ -209,11 +213,30 @@ class Layer:
         ShapeError
             If `dy` doesn't have the shape of that output.
         """
+        if not input_gradient:
+            with self.without_input_gradient():
+                self.backward(dy)
+            return None
         dy = self._checked_gradient(dy)
         try:
             return self._backward(dy)
         except MemoryError as error:
             raise too_large(self, error, dy) from error
+
+    @contextlib.contextmanager
+    def without_input_gradient(self) -> Iterator[None]:
+        """Spare, meanwhile, the gradient that a training step throws away: that of the input."""
+        first = self._first_learner()
+        before = first.input_gradient
+        first.input_gradient = False
+        try:
+            yield
+        finally:
+            first.input_gradient = before
+
+    def _first_learner(self) -> Layer:
+        """Return the layer at which a backward pass may end; all before it learn nothing."""
+        return self
 
     def _checked_gradient(self, dy: Any) -> Any:
         """Return `dy` as an array that `_backward` can take, or say why that can't be."""

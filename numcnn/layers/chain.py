@@ -218,7 +218,15 @@ class Chain(Layer):
                 dy = layer.backward_relu(dy)
             elif place - 1 not in fused:
                 dy = layer.backward(dy)
+            if dy is None and not any(True for each in layers[:place] for _ in each.parameters()):
+                return None
         return dy
+
+    def _first_learner(self) -> Layer:
+        layers = list(self._children.values())
+        learners = (layer for layer in layers if any(True for _ in layer.parameters()))
+        first = next(learners, layers[0] if layers else None)
+        return self if first is None else first._first_learner()
 
 
 def _infer(layers: list[Layer], fused: frozenset[int], x: Any) -> Any:
