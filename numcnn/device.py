@@ -132,6 +132,19 @@ class Device:
         """Call `action`, which the host does in every step; also where the GPU repeats one."""
         action()
 
+    def update_all(self, name: str, numbers: tuple, jobs: list[tuple]) -> None:
+        """Move parameters, each by the kernel `name` and the same numbers.
+
+        Parameters
+        ----------
+        jobs : list of (array, tuple of array)
+            Of each parameter the gradient, and what the kernel moves: the values and what the
+            optimizer keeps; arrays of one axis.
+        """
+        update = getattr(self.kernels, name)
+        for grad, moved in jobs:
+            update(grad, *numbers, *moved)
+
     def feed(self, make: Callable[[], np.ndarray], dtype: Any) -> Any:
         """Return the host's array ``make()`` as one of this device, made anew in every step."""
         return self.receive(self.send(make(), dtype))
@@ -212,6 +225,7 @@ class CudaDevice(Device):
         self._constants: dict[tuple, Any] = {}
         self._precision = importlib.import_module(f"{kernels.__name__}._precision")
         self._recording = importlib.import_module(f"{kernels.__name__}._recording")
+        self._updates = importlib.import_module(f"{kernels.__name__}._updates")
         self.graphs = True
 
     @property
@@ -278,6 +292,14 @@ class CudaDevice(Device):
             action()
         else:
             tape.repeat(action)
+
+    def update_all(self, name: str, numbers: tuple, jobs: list[tuple]) -> None:
+        """Move parameters, each by the kernel `name` and the same numbers; by one launch if it can.
+
+        `Device.update_all` describes the arguments.
+        """
+        left = self._updates.update_together(name, numbers, jobs)
+        super().update_all(name, numbers, left)
 
     def feed(self, make: Callable[[], np.ndarray], dtype: Any) -> Any:
         """Return the host's array ``make()`` as one of the GPU, made anew in every step."""

@@ -68,7 +68,7 @@ class Tape:
         self.figures = None
         self.cut = 0
         self._sources, self._actions = [], []
-        self._dials, self._feeds = {}, []
+        self._dials, self._feeds, self._kept = {}, [], []
         self._staged = np.zeros(TABLE, np.uint8)
         self._table = _memory.empty(TABLE, np.uint8)
         self._used = 0
@@ -95,6 +95,10 @@ class Tape:
         source = len(self._sources)
         self._sources.append(make)
         return tuple(Later(source, place, now) for place, now in enumerate(make()))
+
+    def keep(self, *held):
+        """Keep arrays that launches know by their addresses alone."""
+        self._kept.append(held)
 
     def repeat(self, action):
         """Have the host call `action` behind each repetition."""
