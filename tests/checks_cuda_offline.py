@@ -16,7 +16,7 @@ from unittest import mock
 import numba
 import numpy as np
 
-from numcnn.kernels.cuda import _cuda, _figures, _jobs, _memory, _tape
+from numcnn.kernels.cuda import _cuda, _jobs, _memory, _tape
 
 
 class Note(NamedTuple):
@@ -72,7 +72,6 @@ def noting(capabilities):
     with (
         mock.patch.object(_memory.POOL, "empty", np.empty),
         mock.patch.object(_memory, "send"),
-        mock.patch.object(_figures, "Reading"),
         mock.patch.object(_jobs, "_sent", {}),
         mock.patch.object(_cuda, "IS_NVIDIAS", True),
         mock.patch.object(_cuda, "address_of", lambda array: array.ctypes.data),

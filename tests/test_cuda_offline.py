@@ -19,6 +19,7 @@ from test_kernels_threads import THREADED
 
 from numcnn.kernels import cuda as kernels
 from numcnn.kernels.cuda import (
+    _clip,
     _cuda,
     _figures,
     _peak,
@@ -60,7 +61,8 @@ def simple_notes(dtype):
             if not name.endswith(", last"):  # an order of the CPU floor alone
                 run(kernels, function, arguments, dtype)
         losses, labels = np.ones((4, 2), dtype), np.zeros((4, 2), np.int64)
-        _figures.read_figures(losses, np.ones((4, 3, 2), dtype), labels)
+        _figures.add_up(losses, np.ones((4, 3, 2), dtype), labels)
+        _clip.clipped([losses], 1.0)
         _peak.multiply_add(2, 3)
         updates = [name for name in REPEATED if "update" in name]
         for name in updates:
