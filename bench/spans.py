@@ -137,9 +137,19 @@ def recording(device: Device) -> Iterator[list[Span]]:
         method = getattr(device, name)
         return lambda *args, **kw: note(COPIES[name], name, lambda: method(*args, **kw))
 
+    update_all = device.update_all
+
+    def update(name: str, numbers: tuple, jobs: list) -> None:
+        """Take the updates of all parameters as one operation, which they are on the GPU."""
+        arrays = [array for grad, moved in jobs for array in (grad, *moved)]
+        moved = sum(a.size * a.dtype.itemsize for a in arrays)
+        note("kernel", name, lambda: update_all(name, numbers, jobs), nbytes=moved)
+
     kernels = device.kernels
     copies = COPIES if device.name == "cuda" else {"begin_figures": ""}
     watched = {name: watch(name) for name in copies}
+    if device.name == "cuda":
+        watched["update_all"] = update
     device.kernels = _Watched(kernels, note)  # type: ignore[assignment]
     for name, method in watched.items():
         setattr(device, name, method)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+from .device import CudaDevice
 from .layers.base import Layer, Parameter
 from .regularization import power_sums
 
@@ -75,6 +76,22 @@ def clip_grad_norm(
         p.device.kernels.scale_forward(p.grad.reshape(-1), factor, scaled.reshape(-1))
         p.grad = scaled
     return norm
+
+
+def clip_in_step(parameters: Parameters, max_norm: float) -> None:
+    """Shrink all gradients as `clip_grad_norm` does, without telling the norm.
+
+    On the GPU nothing is waited for, so that a step can be repeated there. Sum and root are rounded
+    there, so the factor's last digit may be another one.
+    """
+    held = _with_gradients(parameters)
+    devices = {p.device for p in held}
+    device = devices.pop() if len(devices) == 1 else None
+    if not isinstance(device, CudaDevice):
+        clip_grad_norm(held, max_norm)
+        return
+    for p, scaled in zip(held, device.clipped([p.grad for p in held], max_norm), strict=True):
+        p.grad = scaled
 
 
 def clip_grad_value(parameters: Parameters, clip_value: float) -> None:

@@ -139,6 +139,19 @@ class Device:
         """Call `action`, which the host does in every step; also where the GPU repeats one."""
         action()
 
+    def update_all(self, name: str, numbers: tuple, jobs: list[tuple]) -> None:
+        """Move parameters, each by the kernel `name` and the same numbers.
+
+        Parameters
+        ----------
+        jobs : list of (array, tuple of array)
+            Of each parameter the gradient, and what the kernel moves: the values and what the
+            optimizer keeps; arrays of one axis.
+        """
+        update = getattr(self.kernels, name)
+        for grad, moved in jobs:
+            update(grad, *numbers, *moved)
+
     def feed(self, make: Callable[[], np.ndarray], dtype: Any) -> Any:
         """Return the host's array ``make()`` as one of this device, made anew in every step."""
         return self.receive(self.send(make(), dtype))
@@ -165,6 +178,14 @@ class Device:
     def end_figures(self, begun: Any) -> tuple[float, int]:
         """Return (sum of the losses, hits), on the GPU once it has come to that."""
         return begun
+
+    def begin_reading(self, array: Any) -> Any:
+        """Return what `end_reading` makes a list of the numbers of `array` of; one axis."""
+        return array
+
+    def end_reading(self, begun: Any) -> list[float]:
+        """Return the numbers, on the GPU once it has come to them."""
+        return begun.tolist()
 
 
 class CpuDevice(Device):
@@ -215,10 +236,12 @@ class CudaDevice(Device):
         super().__init__("cuda", kernels)
         self._cuda = cuda
         self._memory = importlib.import_module(f"{kernels.__name__}._memory")
+        self._clip = importlib.import_module(f"{kernels.__name__}._clip")
         self._figures = importlib.import_module(f"{kernels.__name__}._figures")
         self._constants: dict[tuple, Any] = {}
         self._precision = importlib.import_module(f"{kernels.__name__}._precision")
         self._recording = importlib.import_module(f"{kernels.__name__}._recording")
+        self._updates = importlib.import_module(f"{kernels.__name__}._updates")
         self.graphs = True
 
     @property
@@ -286,6 +309,14 @@ class CudaDevice(Device):
         else:
             tape.repeat(action)
 
+    def update_all(self, name: str, numbers: tuple, jobs: list[tuple]) -> None:
+        """Move parameters, each by the kernel `name` and the same numbers; by one launch if it can.
+
+        `Device.update_all` describes the arguments.
+        """
+        left = self._updates.update_together(name, numbers, jobs)
+        super().update_all(name, numbers, left)
+
     def feed(self, make: Callable[[], np.ndarray], dtype: Any) -> Any:
         """Return the host's array ``make()`` as one of the GPU, made anew in every step."""
         tape = self._recording.tape()
@@ -296,12 +327,28 @@ class CudaDevice(Device):
     ) -> Any:
         """Have the losses added up and the hits counted, and sent to the host when done."""
         ignored = -1 if ignore_index is None else ignore_index  # no class has a number below 0
-        return self._figures.read_figures(losses, scores, labels, ignored)
+        return self.begin_reading(self._figures.add_up(losses, scores, labels, ignored))
 
     def end_figures(self, begun: Any) -> tuple[float, int]:
         """Return (sum of the losses, hits); the host waits for them here."""
-        total, hits = begun.wait()
+        total, hits = self.end_reading(begun)
         return total, int(hits)
+
+    def begin_reading(self, array: Any) -> Any:
+        """Have numbers sent to the host when they are there; in a step that is written down, None.
+
+        There each repetition begins a reading of its own.
+        """
+        tape = self._recording.tape()
+        return self._memory.Reading(array) if tape is None else tape.read(array)
+
+    def end_reading(self, begun: Any) -> list[float]:
+        """Return the numbers; the host waits for them here."""
+        return begun.wait()
+
+    def clipped(self, arrays: list, max_norm: float) -> list:
+        """Return arrays times min(1, max_norm / (their common norm + 1e-6)); nobody waits."""
+        return self._clip.clipped(arrays, max_norm)
 
 
 @functools.cache

@@ -49,6 +49,7 @@ class Penalty:
         self.strength = not_negative(strength, "strength")
         self.biases = bool(biases)
         self._held: list[Parameter] | None = None
+        self._begun: Any = None  # what the devices are adding up
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.strength:g}{', biases=True' * self.biases})"
@@ -70,11 +71,45 @@ class Penalty:
         TypeError
             If `model` is no Layer.
         """
+        self.begin(model)
+        return self.finish()
+
+    def begin(self, model: Layer) -> None:
+        """Have the penalty of a model's weights computed, without waiting for it on the GPU.
+
+        `backward` may follow at once, and `finish` whenever the host wants to know the penalty.
+
+        Raises
+        ------
+        TypeError
+            If `model` is no Layer.
+        """
         if not isinstance(model, Layer):
             raise TypeError(f"{self!r} is called on a model, got {type(model).__name__}")
         self._held = [p for p in model.parameters() if self.biases or len(p.shape) > 1]
-        values = power_sums([(p.device, p.data) for p in self._held], self.power)
-        return self.strength * sum(values)
+        self._begun = _begin_sums([(p.device, p.data) for p in self._held], self.power)
+
+    def finish(self) -> float:
+        """Return the penalty that `begin` began.
+
+        Raises
+        ------
+        RuntimeError
+            If no `begin` went before.
+        """
+        if self._begun is None:
+            raise RuntimeError(f"{self!r}: finish was called before begin")
+        begun, self._begun = self._begun, None
+        return self.strength * sum(_end_sums(begun))
+
+    def kept(self) -> tuple[list[Parameter] | None, Any]:
+        """Return what `expect` needs, behind the `begin` of a step that will be repeated."""
+        return self._held, self._begun
+
+    def expect(self, kept: tuple, sent: list) -> None:
+        """Take the sums from what devices are sending in such a step, as `begin` does."""
+        self._held, (devices, begun) = kept
+        self._begun = devices, dict(zip(begun, sent, strict=True))
 
     def backward(self) -> None:
         """Add the penalty's gradient to the ``grad`` of each parameter that it holds down.
@@ -142,9 +177,25 @@ class L2(Penalty):
 
 def power_sums(arrays: list[tuple[Any, Any]], power: float) -> list[float]:
     """Return Σ |x|**power of each (device, array); for an infinite power the largest |x|."""
-    totals = []
+    return _end_sums(_begin_sums(arrays, power))
+
+
+def _begin_sums(arrays: list[tuple[Any, Any]], power: float) -> tuple[list, dict]:
+    """Return what `_end_sums` makes the sums of: whose each is, and what each device is sending."""
+    rows: dict[Any, list] = {}
     for device, array in arrays:
-        total = device.empty((1,), np.float64)
-        device.kernels.power_sum_forward(array.reshape(-1), power, total)
-        totals.append((device, total))  # all are on their way before the first is waited for
-    return [float(device.to_host(total)[0]) for device, total in totals]
+        rows.setdefault(device, []).append(array.reshape(-1))
+    begun = {}
+    for device, own in rows.items():
+        sums = device.empty((len(own),), np.float64)
+        for n, row in enumerate(own):
+            device.kernels.power_sum_forward(row, power, sums[n : n + 1])
+        begun[device] = device.begin_reading(sums)
+    return [device for device, _ in arrays], begun
+
+
+def _end_sums(begun: tuple[list, dict]) -> list[float]:
+    """Return the sums in the order of their arrays."""
+    devices, sent = begun
+    found = {device: iter(device.end_reading(each)) for device, each in sent.items()}
+    return [next(found[device]) for device in devices]

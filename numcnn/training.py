@@ -167,8 +167,9 @@ def _epoch(training: Training, steps: Steps, keeper: Keeper | None) -> dict[str,
     for xb, yb in sent_ahead(model, training.loader.rest_of_epoch(training.batch)):
         training.batch += 1
         lr = movers.optimizer.lr  # of this step; the scheduler sets that of the next
-        sofar.penalties += steps.take(sofar.tally, xb, yb) * len(xb)
+        steps.take(sofar.tally, xb, yb)
         value = sofar.tally.finish()  # on the GPU the whole step is on its way by now
+        sofar.penalties += steps.penalty() * len(xb)
         if not math.isfinite(value) and all(map(math.isfinite, losses)):
             _warn_of(value, training)
         losses.append(value)

@@ -21,10 +21,11 @@ from typing import Any
 
 import numpy as np
 
-from .clipping import clip_grad_norm
+from .clipping import clip_in_step
 from .evaluation import Tally, to_device
 from .layers import Layer
 from .losses import Loss
+from .regularization import Penalty
 from .training_state import Movers
 
 __all__ = ["Steps"]
@@ -47,18 +48,16 @@ def _obstacle(model: Layer, loss: Loss, movers: Movers) -> str | None:
     """Return why the GPU can't repeat the steps of such a training by itself, or None."""
     if not getattr(model.device, "graphs", False):
         return "graphs are switched off (get_device('cuda').graphs)"
-    if movers.penalty is not None:
-        return "the host adds up the penalty in every step"
-    if movers.clip_norm is not None:
-        return "with clip_norm the host takes the norm of the gradients in every step"
-    for each in (*model.layers(), loss, movers.optimizer):
+    beside = [] if movers.penalty is None else [movers.penalty]
+    for each in (*model.layers(), loss, movers.optimizer, *beside):
         if not type(each).__module__.startswith(OURS):
             return f"{type(each).__name__} is a class of your own; its Python has to run each time"
+    for each in (*model.layers(), *beside):
+        if not PASSES.isdisjoint(vars(each)):
+            return f"somebody's function stands in the place of one of {each!r}"
     for layer in model.layers():
         if layer.device is not model.device:
             return f"{layer!r} is on another device than the network"
-        if not PASSES.isdisjoint(vars(layer)):
-            return f"somebody's function stands in the place of one of {layer!r}"
         if (work := layer.host_work()) is not None:
             return f"{layer!r}: {work}"
     if (work := loss.host_work()) is not None:
@@ -90,20 +89,25 @@ class Steps:
         self._known: dict[tuple, Any] = {}  # for each shape of batch a log, or what is repeated
         self._seen: _Seen | None = None
         self._starts = -1  # before the first
+        self._value: float | None = None  # of a penalty that has a call of its own
 
-    def take(self, tally: Tally, xb: Any, yb: Any) -> float:
-        """Take a step with a batch; return the penalty before it. `tally` finishes the loss."""
+    def take(self, tally: Tally, xb: Any, yb: Any) -> None:
+        """Take a step with a batch; `tally` finishes the loss, and then `penalty` may be asked."""
         # the first time, not before: callbacks may put functions of theirs into layers
         if self.repeats and (self._starts < 0 or (self._seen and not self._seen.still())):
             self._start_anew()
         if not self.repeats or self.eager_because is not None or len(xb) == 0:
-            value = self._eager(tally, xb, yb)
+            self._eager(tally, xb, yb)
         else:
-            value = 0.0
             self._with_graph(tally, xb, yb)
         if self.movers.scheduler is not None and self.movers.plateau is None:
             self.movers.scheduler.step()
-        return value
+
+    def penalty(self) -> float:
+        """Return the penalty before the last step, 0 where there is none; the GPU is waited for."""
+        if self.movers.penalty is None:
+            return 0.0
+        return self.movers.penalty.finish() if self._value is None else self._value
 
     def close(self) -> None:
         """Give back what the GPU keeps for repetitions."""
@@ -114,19 +118,20 @@ class Steps:
 
     # ---- kernel by kernel ----------------------------------------------------------------------
 
-    def _eager(self, tally: Tally, xb: Any, yb: Any) -> float:
-        model, movers = self.model, self.movers
+    def _eager(self, tally: Tally, xb: Any, yb: Any) -> None:
+        model, movers, penalty = self.model, self.movers, self.movers.penalty
+        own = penalty is not None and type(penalty).__call__ is not Penalty.__call__
+        if penalty is not None and not own:
+            penalty.begin(model)  # before the loss: the host reads both at once
         tally.begin(xb, yb)
         model.backward(self.loss.backward())
-        value = 0.0
-        if movers.penalty is not None:
-            value = movers.penalty(model)
-            movers.penalty.backward()
+        if penalty is not None:
+            self._value = penalty(model) if own else None
+            penalty.backward()
         if movers.clip_norm is not None:
-            clip_grad_norm(model.parameters(), movers.clip_norm)
+            clip_in_step(model.parameters(), movers.clip_norm)
         movers.optimizer.step()
         movers.optimizer.zero_grad()
-        return value
 
     # ---- written down, and repeated ------------------------------------------------------------
 
@@ -134,7 +139,7 @@ class Steps:
         """Take a step, and bring the repetition of steps of its shape one stage further."""
         (recording,) = _modules(self.model, "_recording")
         if self._seen is None:
-            self._seen = _Seen(self.model, self.loss, self.movers.optimizer)
+            self._seen = _Seen(self.model, self.loss, self.movers)
         labelled = self.loss.takes_labels(yb)
         key = (tuple(xb.shape), xb.dtype, np.shape(yb), labelled, self._precision())
         known = self._known.get(key)
@@ -193,6 +198,7 @@ class _Repeated:
 
     def __init__(self, steps: Steps, launched: list, xb: Any, yb: Any, labelled: bool) -> None:
         self.model, self.loss, self.labelled = steps.model, steps.loss, labelled
+        self.penalty = steps.movers.penalty
         device = self.model.device
         names = "_cuda", "_graph", "_memory", "_recording", "_tape"
         cuda, graph, memory, recording, tape = _modules(self.model, *names)
@@ -204,6 +210,7 @@ class _Repeated:
             steps._eager(Tally(self.model, self.loss), self._x, yb if labelled else self._y)
         self._tape.check(launched)
         self._kept = self.loss.kept()
+        self._sums = None if self.penalty is None else self.penalty.kept()
         launches, cut = self._tape.launches, self._tape.cut
         self._parts = [graph.Graph(launches[:cut]), graph.Graph(launches[cut:])]
 
@@ -220,7 +227,10 @@ class _Repeated:
             self._y.copy_to_device(to_device(self.model, yb), stream=self._stream())
         self._tape.fill()
         self._parts[0].run()
-        self.loss.expect(self._reading(self._tape.figures))
+        *sums, figures = map(self._reading, self._tape.reads)
+        self.loss.expect(figures)
+        if self.penalty is not None and self._sums is not None:
+            self.penalty.expect(self._sums, sums)
         self._parts[1].run()
         self._tape.finish()
         if hasattr(self.model, "input_shape"):
@@ -235,8 +245,9 @@ class _Repeated:
 class _Seen:
     """What a written step takes for granted, to be compared before each repetition."""
 
-    def __init__(self, model: Layer, loss: Loss, optimizer: Any) -> None:
-        self.model, self.loss, self.optimizer = model, loss, optimizer
+    def __init__(self, model: Layer, loss: Loss, movers: Movers) -> None:
+        self.model, self.loss, self.optimizer = model, loss, movers.optimizer
+        self.penalty = [] if movers.penalty is None else [movers.penalty]
         self._own: set[tuple[int, str]] = set()  # attributes that a step itself sets
         self._look()
 
@@ -244,7 +255,7 @@ class _Seen:
         self._layers, self._parameters = list(self.model.layers()), list(self.model.parameters())
         self._arrays = [parameter._data for parameter in self._parameters]
         self._state = self.optimizer._state
-        self._held = [vars(each) for each in (*self._layers, self.loss)]
+        self._held = [vars(each) for each in (*self._layers, self.loss, *self.penalty)]
         self._sizes = list(map(len, self._held))
         self._settings = [
             (held, name, value)

@@ -16,7 +16,7 @@ from unittest import mock
 import numba
 import numpy as np
 
-from numcnn.kernels.cuda import _cuda, _figures, _memory, _tape, _tiles
+from numcnn.kernels.cuda import _cuda, _jobs, _memory, _tape, _tiles
 
 
 class Note(NamedTuple):
@@ -71,8 +71,11 @@ def noting(capabilities):
     arrays = {"device_array": np.empty, "to_device": np.asarray}
     with (
         mock.patch.object(_memory.POOL, "empty", np.empty),
-        mock.patch.object(_figures, "Reading"),
         mock.patch.object(_tiles, "IS_NVIDIAS", True),
+        mock.patch.object(_memory, "send"),
+        mock.patch.object(_jobs, "_sent", {}),
+        mock.patch.object(_cuda, "IS_NVIDIAS", True),
+        mock.patch.object(_cuda, "address_of", lambda array: array.ctypes.data),
         mock.patch.object(_cuda, "_configured", configured),
         mock.patch.object(_cuda, "_refuse_host_arrays"),
         mock.patch.object(_cuda, "cuda", types.SimpleNamespace(**vars(_cuda.cuda) | arrays)),

@@ -140,6 +140,8 @@ def test_what_makes_no_sense_is_refused():
         L2(1)([1, 2])
     with pytest.raises(RuntimeError, match=r"L1\(1\): backward was called before the penalty was"):
         L1(1).backward()
+    with pytest.raises(RuntimeError, match=r"L1\(1\): finish was called before begin"):
+        L1(1).finish()
 
 
 # ---- three kinds of decay ---------------------------------------------------------------------
@@ -351,6 +353,20 @@ def test_fit_with_penalty_and_clipping_is_no_more_than_its_lines(device):
     for ours, theirs in zip(state(model), state(other), strict=True):
         np.testing.assert_array_equal(ours, theirs)
     assert list(zip(history["loss"], history["penalty"], strict=True)) == epochs
+
+
+class Doubled(L1):
+    """A penalty of somebody who knows ``__call__`` and ``backward`` alone."""
+
+    def __call__(self, model):
+        return 2 * super().__call__(model)
+
+
+def test_fit_asks_a_penalty_of_ones_own_for_its_value():
+    (ours, one), (theirs, other) = fitted(L1(0.02)), fitted(Doubled(0.02))
+    assert [2 * value for value in one["penalty"]] == other["penalty"]
+    for a, b in zip(state(ours), state(theirs), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_without_a_penalty_the_history_has_none():

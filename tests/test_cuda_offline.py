@@ -7,17 +7,19 @@ compiler. What a kernel may use stands beside it, in ``@kernel(...)``.
 """
 
 import ast
+import re
 from pathlib import Path
 from unittest import mock
 
 import numpy as np
 import pytest
-from checks_cuda_offline import build, name_of, note_of, noting, why_not
+from checks_cuda_offline import assembly, build, name_of, note_of, noting, why_not
 from checks_kernels import run
 from test_kernels_threads import THREADED
 
 from numcnn.kernels import cuda as kernels
 from numcnn.kernels.cuda import (
+    _clip,
     _cuda,
     _figures,
     _peak,
@@ -25,6 +27,7 @@ from numcnn.kernels.cuda import (
     _recording,
     _tape,
     _tiles,
+    _updates,
     conv2d_implicit_gemm,
     conv2d_winograd,
     linear_tiled,
@@ -39,6 +42,19 @@ REPEATED = [
 DTYPES = {"f32": np.float32, "f64": np.float64}
 
 
+class Together:
+    """The optimizers' operations as they move two parameters by one launch."""
+
+    def __getattr__(self, name):
+        def update(*arguments):
+            grad, *moved = [a for a in arguments if isinstance(a, np.ndarray)]
+            numbers = tuple(a for a in arguments if not isinstance(a, np.ndarray))
+            jobs = [(grad, moved), (grad, [a.copy() for a in moved])]
+            assert _updates.update_together(name, numbers, jobs) == []
+
+        return update
+
+
 def simple_notes(dtype):
     """Return what the cases of all operations launch on a GPU of any generation."""
     with mock.patch.object(_tiles, "serve", return_value=False), noting(CAPABILITIES) as notes:
@@ -46,13 +62,19 @@ def simple_notes(dtype):
             if not name.endswith(", last"):  # an order of the CPU floor alone
                 run(kernels, function, arguments, dtype)
         losses, labels = np.ones((4, 2), dtype), np.zeros((4, 2), np.int64)
-        _figures.read_figures(losses, np.ones((4, 3, 2), dtype), labels)
+        _figures.add_up(losses, np.ones((4, 3, 2), dtype), labels)
+        _clip.clipped([losses], 1.0)
         _peak.multiply_add(2, 3)
+        updates = [name for name in REPEATED if "update" in name]
+        for name in updates:
+            run(Together(), *THREADED[name], dtype)
         tape = _tape.Tape()
         with _recording.writing(tape):  # numbers that change are arrays in a step that is repeated
             for name in REPEATED:
                 run(kernels, *THREADED[name], dtype)
-    assert len(tape.launches) == len(REPEATED) == 7
+            for name in updates:
+                run(Together(), *THREADED[name], dtype)
+    assert len(tape.launches) == len(REPEATED) + len(updates) == 7 + len(_updates.FILES)
     return notes + [note_of(launch, CAPABILITIES) for launch in tape.launches]
 
 
@@ -144,3 +166,23 @@ def test_machine_code_keeps_to_the_limits_of_its_kernel(case, capability):
     if dtype == "f32":
         assert built.registers <= limits.registers
         assert built.double == 0 or limits.double
+
+
+def arithmetic(note):
+    """Return the float32 instructions of a kernel's assembly, in their order."""
+    wanted = r"\b(?:fma|mul|add|sub|div|sqrt|max|setp\.\w+)\.(?:\w+\.)?f32\b"
+    return re.findall(wanted, assembly(note))
+
+
+@pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
+@pytest.mark.parametrize("name", _updates.FILES)
+def test_one_launch_for_all_computes_as_one_for_each(name):
+    """With the same instructions, products and sums fused alike, so with the same bits."""
+    file = _updates.FILES[name]
+    found = {}
+    for dtype, note in NOTES.values():  # the last of each: with rates in an array, as in a graph
+        if dtype == "f32" and note.kernel in (file._update, file._update_all):
+            found[note.kernel] = arithmetic(note)
+    alone, together = found[file._update], found[file._update_all]
+    assert len(alone) > 5
+    assert together == alone * (len(together) // len(alone))  # some loops are written out

@@ -44,8 +44,7 @@ def pool(monkeypatch):
     return _memory.Pool()
 
 
-def address(array):
-    return array.device_ctypes_pointer.value
+address = _cuda.address_of
 
 
 def test_arrays_lie_in_their_blocks(pool):
@@ -54,6 +53,7 @@ def test_arrays_lie_in_their_blocks(pool):
     assert (second.shape, second.strides) == ((7,), (4,))
     assert (address(first), address(second)) == (FIRST, FIRST + 512)
     assert first.is_c_contiguous()
+    assert address(first.reshape(24)) == FIRST
 
 
 def test_memory_comes_back_with_the_last_view(pool):

@@ -15,6 +15,7 @@ import pytest
 from checks_cuda import random
 
 from numcnn import (
+    L1,
     L2,
     SGD,
     Adadelta,
@@ -38,6 +39,7 @@ from numcnn import (
     MSELoss,
     OneCycleLR,
     PerceptronLoss,
+    PReLU,
     ReLU,
     RMSprop,
     Sequential,
@@ -109,6 +111,10 @@ ROWS = random(np.float32, 10, 4)
 CLASSES = np.arange(10) % 3
 
 
+def momentum(parameters):
+    return SGD(parameters, lr=0.05, momentum=0.9)
+
+
 def dense(*between, out=3):
     return Sequential(Linear(4, 5), *(between or (ReLU(),)), Linear(5, out), device="cuda", seed=2)
 
@@ -135,7 +141,7 @@ def assert_same(one, other):
         for key, values in a.items():
             np.testing.assert_array_equal(values, b[key], key)
     assert one[2].batch_losses == other[2].batch_losses
-    for figure in ("loss", "lr", "accuracy"):
+    for figure in ("loss", "lr", "accuracy", "penalty"):
         if figure in one[2].epochs[0]:
             assert one[2][figure] == other[2][figure]
 
@@ -193,6 +199,32 @@ def test_every_loss_and_optimizer(loss, target, optimizer, monkeypatch, stages):
     assert_same(eager, repeated)
 
 
+PULLS = {
+    "penalty": {"penalty": L1(0.02)},
+    "clip_norm": {"clip_norm": 0.2},
+    "both": {"penalty": L2(0.1, biases=True), "clip_norm": 0.5},
+    "no weights": {"penalty": L2(0.1), "make": lambda: Sequential(PReLU(), device="cuda", seed=3)},
+}
+
+
+@pytest.mark.parametrize("name", PULLS)
+def test_penalties_and_clipping(name, monkeypatch, stages):
+    options = {"make": dense, "x": ROWS, "y": CLASSES, "batch_size": 5, **PULLS[name]}
+    options |= {"optimizer": momentum, "epochs": 2}
+    if name == "no weights":
+        options |= {"y": ROWS, "loss": MSELoss()}
+    eager = train(monkeypatch, False, **options)
+    stages.clear()
+    repeated = train(monkeypatch, True, **options)
+    assert repeated[2].eager_because is None
+    assert stages == ["eager", "written"]
+    assert_same(eager, repeated)
+    plain = train(monkeypatch, False, **(options | {"penalty": None, "clip_norm": None}))
+    assert (plain[2].batch_losses != repeated[2].batch_losses) == (name != "no weights")
+    if "penalty" in options:
+        assert (repeated[2]["penalty"][1] > 0) == (name != "no weights")
+
+
 class Change(Callback):
     """Does something to the network behind one of the steps."""
 
@@ -231,22 +263,38 @@ class Drawn(Change):
         self.model[1].reseed(9)
 
 
+PENALTY = L2(0.1)
+
+
+class Strength(Change):
+    def change(self):
+        PENALTY.strength *= 0.25
+
+
 class Functions(Change):
     def change(self):
         forward = self.model[1]._forward
         self.model[1]._forward = lambda x: forward(forward(x))
 
 
-@pytest.mark.parametrize("change", [Rate, Mode, Values, Loaded, Drawn, Functions])
+_unchanged = {}  # losses where nothing changes, which is the same for most
+
+
+@pytest.mark.parametrize("change", [Rate, Mode, Values, Loaded, Drawn, Strength, Functions])
 def test_what_changes_on_the_way_is_noticed(change, monkeypatch, stages):
     def make():
+        PENALTY.strength = 0.1
         return dense(Dropout(0.2), LeakyReLU())
 
-    options = {"epochs": 4, "batch_size": 5, "callbacks": [change]}
+    penalty = PENALTY if change is Strength else None
+    options = {"epochs": 4, "batch_size": 5, "penalty": penalty}
+    if penalty not in _unchanged:
+        found = train(monkeypatch, False, make, ROWS, CLASSES, **options)
+        _unchanged[penalty] = found[2].batch_losses
+    options["callbacks"] = [change]
     eager = train(monkeypatch, False, make, ROWS, CLASSES, **options)
-    plain = train(monkeypatch, False, make, ROWS, CLASSES, **{**options, "callbacks": ()})
-    assert eager[2].batch_losses[:4] == plain[2].batch_losses[:4]
-    assert eager[2].batch_losses[4:] != plain[2].batch_losses[4:]
+    assert eager[2].batch_losses[:4] == _unchanged[penalty][:4]
+    assert eager[2].batch_losses[4:] != _unchanged[penalty][4:]
     stages.clear()
     repeated = train(monkeypatch, True, make, ROWS, CLASSES, **options)
     assert stages[:2] == ["eager", "written"]
@@ -302,6 +350,17 @@ class OwnOptimizer(SGD):
     pass
 
 
+class OwnPenalty(L2):
+    def __call__(self, model):
+        return 2 * super().__call__(model)
+
+
+def penalty_of_somebody():
+    penalty = L2(0.1)
+    penalty.backward = lambda: None
+    return penalty
+
+
 def taken_by_somebody():
     model = dense()
     relu = model[1]
@@ -310,13 +369,7 @@ def taken_by_somebody():
     return model
 
 
-def momentum(parameters):
-    return SGD(parameters, lr=0.05, momentum=0.9)
-
-
 REASONS = {
-    "penalty": ({"penalty": L2(0.1)}, "the host adds up the penalty"),
-    "clip_norm": ({"clip_norm": 1.0}, "with clip_norm the host takes the norm"),
     "noise": ({"make": lambda: dense(GaussianNoise(0.1))}, "GaussianNoise.*: its noise is drawn"),
     "factors": ({"make": lambda: dense(GaussianDropout(0.1))}, "its factors are drawn"),
     "mean": ({"make": lambda: dense(BatchNorm1d(5, momentum=None))}, "with momentum=None"),
@@ -325,6 +378,8 @@ REASONS = {
     "own layer": ({"make": lambda: dense(OwnLayer())}, "OwnLayer is a class of your own"),
     "own loss": ({"loss": OwnLoss(), "y": TARGETS}, "OwnLoss is a class of your own"),
     "own optimizer": ({"optimizer": lambda p: OwnOptimizer(p, 0.1)}, "OwnOptimizer is a class"),
+    "own penalty": ({"penalty": OwnPenalty(0.1)}, "OwnPenalty is a class of your own"),
+    "own gradient": ({"penalty": penalty_of_somebody()}, r"somebody's function .* of L2\(0\.1\)"),
     "own function": ({"make": taken_by_somebody}, "somebody's function .* ReLU"),
     "left out": ({"optimizer": lambda p: SGD([*p][:2], 0.1)}, "the optimizer leaves out"),
 }

@@ -194,11 +194,11 @@ def test_figures(size):
     losses = random(np.float32, size, 2)
     want = get_device("cpu").begin_figures(losses, scores, labels, -7)
     on_gpu = [_cuda.to_device(array) for array in (losses, scores, labels)]
-    total, hits = _figures.read_figures(*on_gpu, -7).wait()
+    total, hits = _memory.Reading(_figures.add_up(*on_gpu, -7)).wait()
     assert hits == want[1]
     assert want[1] > 0 or size == 1
     assert total == pytest.approx(want[0], abs=1e-12 * float(np.abs(losses).sum()))
-    assert _figures.read_figures(on_gpu[0]).wait() == (total, 0)
+    assert _memory.Reading(_figures.add_up(on_gpu[0])).wait() == [total, 0]
 
 
 # --------------------------------------------------------------------------------------- training

@@ -37,6 +37,7 @@ __all__ = [
     "IS_NVIDIAS",
     "SIMULATED",
     "WHOLE_BLOCK",
+    "address_of",
     "availability",
     "capability",
     "constant",
@@ -267,3 +268,15 @@ def to_host(device_array):
 def is_device_array(a):
     """Return whether ``a`` is an array on the GPU."""
     return bool(getattr(a, "__cuda_ndarray__", False))
+
+
+def address_of(device_array):
+    """Return where an array on the GPU begins; in the simulator, where in the host's memory."""
+    if isinstance(device_array, np.ndarray):
+        raise TypeError(
+            f"a NumPy array of shape {device_array.shape} has no address on the GPU: move it with "
+            f"to_device() first"
+        )
+    if SIMULATED:
+        return device_array._ary.ctypes.data
+    return device_array.device_ctypes_pointer.value

@@ -11,6 +11,9 @@ kernel that arranges its operands wrongly gives wrong results there too.
     bytes.
 ``load4(array, i)``
     Elements i to i + 3 at once, i a multiple of 4.
+``array_at(address, size, like)``
+    The array of ``size`` numbers of the type of ``like`` that begins at an address; the simulator's
+    are the host's.
 ``copy(target, i, source, j, wanted)``
     ``target[i] = source[j]``, or 0 where not wanted; then nothing is read. ``copy_async`` is the
     same without waiting: the number travels to shared memory past the registers, while the thread
@@ -38,6 +41,7 @@ kernel that arranges its operands wrongly gives wrong results there too.
 In the simulator all threads of a block must call the last two together.
 """
 
+import ctypes
 import threading
 
 import numpy as np
@@ -64,6 +68,12 @@ if SIMULATED:
         """Return four neighbouring elements."""
         assert i % 4 == 0, "a wide load starts at a multiple of 16 bytes"
         return array[i], array[i + 1], array[i + 2], array[i + 3]
+
+    def array_at(address, size, like):
+        """Return the array that begins at an address."""
+        dtype = np.dtype(type(like))
+        held = (ctypes.c_char * (int(size) * dtype.itemsize)).from_address(int(address))
+        return np.frombuffer(held, dtype)
 
     def copy(target, i, source, j, wanted):
         """Copy one number, or write 0."""
@@ -170,6 +180,24 @@ else:
             return context.make_tuple(builder, signature.return_type, parts)
 
         return types.UniTuple(types.float32, 4)(array, i), generate
+
+    @intrinsic
+    def array_at(typing, address, size, like):
+        """Return the array that begins at an address."""
+        found = types.Array(like, 1, "C")
+
+        def generate(context, builder, signature, values):
+            array = context.make_array(found)(context, builder)
+            pointer = builder.inttoptr(values[0], array.data.type)
+            itemsize = _LONG(context.get_abi_sizeof(pointer.type.pointee))
+            nobody = ir.Constant(array.meminfo.type, None), ir.Constant(array.parent.type, None)
+            array.data, array.nitems, array.itemsize = pointer, values[1], itemsize
+            array.meminfo, array.parent = nobody
+            array.shape = builder.insert_value(array.shape, values[1], 0)
+            array.strides = builder.insert_value(array.strides, itemsize, 0)
+            return array._getvalue()
+
+        return found(types.int64, types.int64, like), generate
 
     @device
     def copy(target, i, source, j, wanted):

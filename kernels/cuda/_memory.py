@@ -235,33 +235,34 @@ class Parcel:
             self.receive()  # its memory is lent out again, which the copy must not disturb
 
 
-_readings = []  # pinned arrays that no reading waits for
+_readings = {}  # for each size pinned arrays that no reading waits for
 
 
 class Reading:
-    """Two numbers on their way to the host; ``wait`` returns them.
+    """Numbers on their way to the host; ``wait`` returns them.
 
     Parameters
     ----------
-    array : device array, shape (2,), float64
+    array : device array of one axis
         Read when the kernels launched so far are done.
     """
 
     def __init__(self, array):
+        self._size = rounded(array.size * array.dtype.itemsize)
         try:
-            self._pinned = _readings.pop()
-        except IndexError:
-            self._pinned = _Pinned(16)
+            self._pinned = _readings[self._size].pop()
+        except (KeyError, IndexError):
+            self._pinned = _Pinned(self._size)
         self._array = array
-        self._target = self._pinned.numbers((2,), np.dtype(np.float64))
+        self._target = self._pinned.numbers(array.shape, array.dtype)
         array.copy_to_host(self._target, stream=_cuda.stream())
         self._pinned.copied.record(_cuda.stream())
 
     def wait(self):
-        """Return the numbers, once they are there."""
+        """Return a list of the numbers, once they are there."""
         self._pinned.copied.synchronize()
-        return float(self._target[0]), float(self._target[1])
+        return self._target.tolist()
 
     def __del__(self):
         if hasattr(self, "_pinned"):  # what is still on its way is written before what follows
-            _readings.append(self._pinned)
+            _readings.setdefault(self._size, []).append(self._pinned)

@@ -59,16 +59,16 @@ class Tape:
     ----------
     launches : list of Launch
         In their order.
-    figures : device array or None
-        Sum of the losses and number of hits; the launches from `cut` on come behind them.
+    reads : list of device array
+        What the host is to read, in its order; the launches from `cut` on come behind that.
     """
 
     def __init__(self):
         self.launches = []
-        self.figures = None
+        self.reads = []
         self.cut = 0
         self._sources, self._actions = [], []
-        self._dials, self._feeds = {}, []
+        self._dials, self._feeds, self._kept = {}, [], []
         self._staged = np.zeros(TABLE, np.uint8)
         self._table = _memory.empty(TABLE, np.uint8)
         self._used = 0
@@ -84,9 +84,10 @@ class Tape:
                 )
         self.launches.append(Launch(kernel, blocks, threads, args))
 
-    def read(self, figures):
-        """Note that the host is to read the figures here."""
-        self.figures, self.cut = figures, len(self.launches)
+    def read(self, array):
+        """Note that the host is to read an array, which is written once and complete here."""
+        self.reads.append(array)
+        self.cut = len(self.launches)
 
     def numbers(self, make):
         """Return the numbers that ``make()`` gives before each repetition, as many as now."""
@@ -95,6 +96,10 @@ class Tape:
         source = len(self._sources)
         self._sources.append(make)
         return tuple(Later(source, place, now) for place, now in enumerate(make()))
+
+    def keep(self, *held):
+        """Keep arrays that launches know by their addresses alone."""
+        self._kept.append(held)
 
     def repeat(self, action):
         """Have the host call `action` behind each repetition."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..device import Device
 from ..layers.base import Layer, Parameter
 from ..shapes import as_count
 
@@ -80,16 +81,18 @@ class Optimizer:
             raise RuntimeError(
                 "no parameter has a gradient: call model.backward(loss.backward()) before step()"
             )
-        numbers: tuple = ()
-        before = None
+        together: dict[tuple[Device, int], tuple[int, list]] = {}  # who takes the same numbers
+        before: tuple = ()
         for i in found:
-            parameter, state = self.params[i], self._state[i]
-            step = state.setdefault("step", 0) + 1
-            if step != before:  # most often it is the same for all
-                numbers = parameter.device.numbers(functools.partial(self._next_numbers, i))
-                before = step
-            update = getattr(parameter.device.kernels, self.kernel)
-            update(_row(parameter.grad), *numbers, *self._rows(i))
+            parameter = self.params[i]
+            taken = parameter.device, self._state[i].setdefault("step", 0)
+            if taken != before:  # most often it is the same for all
+                _, jobs = together.setdefault(taken, (i, []))
+                before = taken
+            jobs.append((_row(parameter.grad), self._rows(i)))
+        for (device, _), (first, jobs) in together.items():
+            numbers = device.numbers(functools.partial(self._next_numbers, first))
+            device.update_all(self.kernel, numbers, jobs)
         self.params[found[0]].device.repeat(functools.partial(self._count, found))
 
     def _next_numbers(self, i: int) -> tuple:
