@@ -7,6 +7,7 @@ loops of the CPU floor work so. Nobody has to ask: indices and values are the sa
 strides differ (PyTorch calls it ``channels_last``).
 """
 
+import ctypes
 import math
 
 import numpy as np
@@ -33,8 +34,9 @@ def empty(shape, dtype):
     if size < LARGE:
         return np.empty(shape, dtype)
     room = np.empty(size + LINE, np.uint8)
-    first = -room.ctypes.data % LINE
-    return room[first : first + size].view(dtype).reshape(shape)
+    # room.ctypes.data would take longer than all the rest
+    first = -ctypes.addressof(ctypes.c_char.from_buffer(room)) % LINE
+    return np.ndarray(shape, dtype, room, first)
 
 
 def empty_last(shape, dtype):

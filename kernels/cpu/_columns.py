@@ -12,12 +12,11 @@ import numpy as np
 
 from ._jit import exact_kernel, kernel, prange
 from ._lanes import WIDTH, beats, choose, every, load, minus, over, plus, plus_product, store, wide
-from ._reduce import sum_rows
+from ._reduce import fold, sum_rows
 
 SLICES = 32
 LEAST_ROWS = 64  # of a slice
 SAMPLE = 16  # rows whose mean is the shift
-LINE = 128  # numbers of a row, at least, for whose loop it is worth to start
 BLOCK = 64  # rows of a task
 NEAR = 16  # rows that are in the fastest cache at once, in three arrays
 
@@ -27,16 +26,7 @@ def as_columns(*arrays):
     channels = arrays[0].shape[1]
     if channels == 1 or not all(a.transpose(0, 2, 1).flags.c_contiguous for a in arrays):
         return None
-    return [_fold(a.transpose(0, 2, 1).reshape(-1, channels)) for a in arrays]
-
-
-def _fold(matrix):
-    """Return a matrix (rows, columns) as one with longer rows, several of the old side by side."""
-    rows, columns = matrix.shape
-    several = 1
-    while several * columns < LINE and rows % (2 * several) == 0 and rows:
-        several *= 2
-    return matrix.reshape(rows // several, several * columns)
+    return [fold(a.transpose(0, 2, 1).reshape(-1, channels)) for a in arrays]
 
 
 def _slices_of(matrix):

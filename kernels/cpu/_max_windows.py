@@ -25,9 +25,9 @@ def _forward(x, sizes, rows, step_h, columns, step_w, y, argmax):
     pictures, height, width, out_h, out_w, channels = sizes
     for task in prange(pictures * out_h):
         n = task // out_h
-        top, taps_h = rows[task % out_h]
+        top, taps_h = rows[task % out_h, 0], rows[task % out_h, 1]
         for ow in range(out_w):
-            left, taps_w = columns[ow]
+            left, taps_w = columns[ow, 0], columns[ow, 1]
             corner = top * width + left
             for c in range(0, channels, WIDTH):
                 lanes = min(WIDTH, channels - c)
@@ -58,10 +58,10 @@ def _backward_input(dy, argmax, sizes, rows, columns, dx):
     pictures, height, width, out_h, out_w, channels = sizes
     for task in prange(pictures * height):
         n = task // height
-        first_h, end_h = rows[task % height]
+        first_h, end_h = rows[task % height, 0], rows[task % height, 1]
         for iw in range(width):
             pixel = task % height * width + iw
-            first_w, end_w = columns[iw]
+            first_w, end_w = columns[iw, 0], columns[iw, 1]
             for c in range(0, channels, WIDTH):
                 lanes = min(WIDTH, channels - c)
                 nothing = every(dx, 0, lanes)

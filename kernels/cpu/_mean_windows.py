@@ -27,9 +27,9 @@ def _forward(x, sizes, rows, columns, count_h, count_w, y):
     """Write y; a thread owns rows of outputs."""
     pictures, height, width, out_h, out_w, channels = sizes
     for task in prange(pictures * out_h):
-        top, taps_h = rows[task % out_h]
+        top, taps_h = rows[task % out_h, 0], rows[task % out_h, 1]
         for ow in range(out_w):
-            left, taps_w = columns[ow]
+            left, taps_w = columns[ow, 0], columns[ow, 1]
             count = count_h[task % out_h] * count_w[ow]
             corner = (task // out_h * height + top) * width + left
             for c in range(0, channels, WIDTH):
@@ -48,9 +48,9 @@ def _backward_input(dy, sizes, rows, columns, count_h, count_w, dx):
     """Write dx; a thread owns rows of it."""
     pictures, height, width, out_h, out_w, channels = sizes
     for task in prange(pictures * height):
-        first_h, end_h = rows[task % height]
+        first_h, end_h = rows[task % height, 0], rows[task % height, 1]
         for iw in range(width):
-            first_w, end_w = columns[iw]
+            first_w, end_w = columns[iw, 0], columns[iw, 1]
             for c in range(0, channels, WIDTH):
                 lanes = min(WIDTH, channels - c)
                 total = every(dx, 0, lanes)

@@ -1,6 +1,11 @@
 """Sums over everything but the channels: what every bias gradient is."""
 
+import numpy as np
+
 from ._jit import helper, kernel, prange
+
+PIXELS = 256  # summed up before sums of sums are taken, which rounds less
+LINE = 128  # numbers of a row, at least, for whose loop it is worth to start
 
 
 @helper
@@ -42,3 +47,23 @@ def sum_rows(dy, on, masked, parts):
             else:
                 for c in range(channels):
                     total[c] += row[c]
+
+
+def fold(matrix):
+    """Return a matrix (rows, columns) as one with longer rows, several of the old side by side."""
+    rows, columns = matrix.shape
+    several = 1
+    while several * columns < LINE and rows % (2 * several) == 0 and rows:
+        several *= 2
+    return matrix.reshape(rows // several, several * columns)
+
+
+def sum_pixels(dy, on, masked, total):
+    """Write total[c] = sum over the rows of dy (rows, channels); a thread owns rows.
+
+    Where a mask is given, numbers count as 0 wherever `on` isn't positive.
+    """
+    rows = fold(dy)
+    parts = np.empty((max(1, rows.shape[0] // PIXELS), rows.shape[1]), dy.dtype)
+    sum_rows(rows, fold(on), masked, parts)
+    total[...] = parts.reshape(-1, total.size).sum(axis=0)

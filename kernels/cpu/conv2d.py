@@ -20,14 +20,13 @@ from numba.core import config
 
 from ..order import is_last
 from . import conv2d_direct, conv2d_grouped, conv2d_loops, conv2d_winograd
-from ._reduce import sum_channels, sum_rows
+from ._reduce import sum_channels, sum_pixels
 
 # Turning tiles and weights must be paid back: measured beside direct for 16 to 512 channels, all
 # three passes.
 LEAST_CHANNELS = 16
 LEAST_PAIRS = 800  # of channels in and out
 LEAST_TILES = 48  # tiles of outputs in the whole batch
-PIXELS = 256  # summed up before sums of sums are taken, which rounds less
 
 
 def choose(weight, y_shape, *geometry):
@@ -114,7 +113,5 @@ def conv2d_backward_bias(dy, dbias):
     n, co, oh, ow = dy.shape
     if not is_last(dy):
         return sum_channels(dy.reshape(n, co, oh * ow), dbias)
-    parts = np.empty((max(1, n * oh * ow // PIXELS), co), dy.dtype)
     rows = dy.transpose(0, 2, 3, 1).reshape(-1, co)
-    sum_rows(rows, rows, False, parts)
-    dbias[...] = parts.sum(axis=0)
+    sum_pixels(rows, rows, False, dbias)

@@ -11,8 +11,8 @@ import numpy as np
 from ..order import flat, is_last
 from . import conv2d_loops
 from ._order import as_last
-from ._reduce import sum_rows
-from .conv2d import PIXELS, choose, conv2d_backward_bias
+from ._reduce import sum_pixels
+from .conv2d import choose, conv2d_backward_bias
 from .relu import relu_backward_input, relu_forward
 
 
@@ -95,8 +95,6 @@ def conv_relu2d_backward_bias(dy, y, dbias):
     """Write dbias; y is what the forward pass wrote. A thread owns pixels."""
     if not is_last(dy):
         return conv2d_backward_bias(_through_relu(dy, y), dbias)
-    n, co, oh, ow = dy.shape
-    parts = np.empty((max(1, n * oh * ow // PIXELS), co), dy.dtype)
-    on = as_last(y).reshape(-1, co)
-    sum_rows(dy.transpose(0, 2, 3, 1).reshape(-1, co), on, True, parts)
-    dbias[...] = parts.sum(axis=0)
+    co = dy.shape[1]
+    rows = dy.transpose(0, 2, 3, 1).reshape(-1, co)
+    sum_pixels(rows, as_last(y).reshape(-1, co), True, dbias)
