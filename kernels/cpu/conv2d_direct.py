@@ -10,8 +10,8 @@ of the thread's own that stays in the cache; where there is no padding, it is re
 
 What a band is depends on what else must come from memory (`_cut`). Usually it is some rows of a
 picture, or, where those are small, a few pictures, so that few tiles are short of pixels. Weights
-that don't fit the cache would be fetched for every band: then a band is as many pictures as there
-are, threads share its output channels, and all its tiles take the same few taps before the next.
+that don't fit the cache would be fetched for every band: then there are few bands, threads share
+their output channels, and all tiles of a band take the same few taps before the next.
 
 - forward: a thread owns bands of output rows. The sum of a pixel runs over the taps, and inside a
   tap over `run` numbers that lie side by side: the channels (kw, ci) of a whole row of taps.
@@ -44,7 +44,6 @@ SPAN = 2 * WIDTH
 HEAVY = 1 << 18  # weights that don't stay in the cache while pixels go by
 WEIGHTS = 1 << 16  # numbers of a block of weights that all tiles of a band pass by
 FEW_PIXELS = 256  # outputs up to which small pictures are put together
-MANY = 1 << 12  # the same where weights are heavy
 PLANS = 128  # tables that are kept, one for each kind of layer and size of batch
 
 
@@ -168,8 +167,7 @@ def _cut(shape, sides, weights, blocks):
     """Return the bands of pictures; where weights don't stay in the cache, large ones."""
     heavy = weights >= HEAVY
     tasks = -(-TASKS // blocks) if heavy else TASKS
-    pixels, room = (MANY, 4 * FRAME) if heavy else (FEW_PIXELS, FRAME)
-    return Bands(shape[0], shape[1:], *sides, tasks, pixels, room)
+    return Bands(shape[0], shape[1:], *sides, tasks, FEW_PIXELS, 4 * FRAME if heavy else FRAME)
 
 
 @functools.lru_cache(PLANS)
