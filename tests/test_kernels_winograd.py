@@ -10,7 +10,7 @@ from numba.core import config
 
 from numcnn import Conv2d
 from numcnn.error_bounds import conv2d_bound, conv2d_exact
-from numcnn.kernels.cpu import conv2d, conv2d_direct, conv2d_winograd
+from numcnn.kernels.cpu import _winograd_gradient, conv2d, conv2d_direct, conv2d_winograd
 
 pytestmark = pytest.mark.skipif(
     bool(config.DISABLE_JIT), reason="vector registers exist in compiled code only"
@@ -55,6 +55,34 @@ def test_winograd_is_the_convolution_of_the_loops(batch, channels, filters, size
     compare("forward", (x, weight, bias), geometry, dy.shape)
     compare("backward_input", (dy, weight), geometry, x.shape)
     compare("backward_weight", (dy, x), geometry, weight.shape)
+
+
+@pytest.mark.parametrize("taps", [3, 5])
+def test_however_the_sums_are_shared_out_their_bits_are_the_same(monkeypatch, taps):
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(2, 37, 13, 9)).astype(np.float32)
+    dy = rng.normal(size=(2, 70, 14 - taps, 10 - taps)).astype(np.float32)
+    expected = np.empty((70, 37, taps, taps), np.float32)
+    conv2d_winograd.weight_gradient(dy, None, x, (1, 1, 0, 0), expected)
+    assert np.abs(expected).min() > 0
+    # tiles at a time, and shares of input and output channels: also more than there are vectors
+    for plan in ((1, (1, 1)), (5, (3, 1)), (7, (1, 3)), (1000, (2, 2)), (4, (5, 9))):
+        monkeypatch.setattr(_winograd_gradient, "_plan", lambda *_, plan=plan: plan)
+        shared = np.full_like(expected, np.nan)
+        conv2d_winograd.weight_gradient(dy, None, x, (1, 1, 0, 0), shared)
+        np.testing.assert_array_equal(shared, expected, str(plan))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 8, 64])
+def test_there_are_tasks_for_all_threads_while_there_are_channels(monkeypatch, threads):
+    monkeypatch.setattr(_winograd_gradient.numba, "get_num_threads", lambda: threads)
+    for channels, filters in ((16, 16), (64, 64), (16, 512), (512, 16), (128, 256)):
+        tiles, (shares_in, shares_out) = _winograd_gradient._plan(10**6, channels, filters)
+        vectors, spans = channels // 16, -(-filters // 32)
+        assert tiles > 0
+        assert 2 * shares_in * shares_out >= min(threads, 2 * vectors * spans)
+        if threads <= 2:
+            assert shares_in == shares_out == 1, "each share turns what others turn too"
 
 
 def test_other_convolutions_are_passed_on():
