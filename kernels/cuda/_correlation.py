@@ -17,7 +17,8 @@ number of rows and columns, by which a thread sees whether it falls into the pad
 
 ``places`` are the numbers that don't change in a launch, in the order of ``Places``. Positions
 number ``q = (n, qh, qw)``; at one of them the filter's corner lies at pixel
-``qh * step_h + start_h``, and what it gives goes to ``qh * out_step_h + out_start_h`` of y.
+``qh * step_h + start_h``, and what it gives goes to ``qh * out_step_h + out_start_h`` of y; with
+``relu``, as 0 unless it is positive or NaN.
 """
 
 import functools
@@ -62,9 +63,10 @@ def _writer(arithmetic):
     """Return what writes the numbers of a thread to their places in y."""
     own_rows, own_columns = arithmetic.own_rows, arithmetic.own_columns
     row_of, column_of, shift = arithmetic.row_of, arithmetic.column_of, arithmetic.shift
+    zero = np.float32(0)
 
     @device
-    def write(sums, thread, first_row, first_column, group, bias, places, y):
+    def write(sums, thread, first_row, first_column, group, bias, relu, places, y):
         for j in range(own_columns):
             q = first_column + column_of(thread, j)
             n, qh, qw = q // places.inside, q % places.inside // places.across, q % places.across
@@ -78,6 +80,8 @@ def _writer(arithmetic):
                     total = sums[i * own_columns]
                     if bias.size > 0:
                         total += bias[channel]
+                    if relu and total <= zero:
+                        total = zero
                     y[pixel + channel * places.out_channel] = total
             shift(sums)
 
@@ -102,7 +106,7 @@ def correlation(tile, tensor_cores, asynchronous):  # noqa: PLR0915 (the kernel 
     zero = np.float32(0)
 
     @kernel(registers=255, threads=tile.threads)
-    def run(x, weight, bias, taps, places, y):
+    def run(x, weight, bias, relu, taps, places, y):
         shared = shared_memory()
         left = cuda.local.array(left_size, operand)
         right = cuda.local.array(right_size, operand)
@@ -150,6 +154,6 @@ def correlation(tile, tensor_cores, asynchronous):  # noqa: PLR0915 (the kernel 
                 wait_for_copies()
             cuda.syncthreads()
 
-        write(sums, thread, first_row, first_column, group, bias, places, y)
+        write(sums, thread, first_row, first_column, group, bias, relu, places, y)
 
     return run

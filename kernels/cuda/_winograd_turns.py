@@ -168,16 +168,23 @@ def _turn_weights(weight, steps, turned):
 # ---- and back ----------------------------------------------------------------------------------
 
 
-def turn_products(products, bias, tiles, y):
+def turn_products(products, bias, relu, tiles, y):
     """Write the 4×4 numbers y = Aᵀ m A + bias of each tile of products[36, co, t].
 
-    A thread owns a tile, of which what lies outside of y is left out; bias may be empty.
+    A thread owns a tile, of which what lies outside of y is left out; bias may be empty. With
+    relu, what isn't positive is written as 0, but for NaN.
     """
-    launch(_turn_products, tiles.channels * tiles.count, products, bias, tiles, y.reshape(-1))
+    size = tiles.channels * tiles.count
+    launch(_turn_products, size, products, bias, relu, tiles, y.reshape(-1))
+
+
+@device
+def _cut_off(value, relu):
+    return ZERO if relu and value <= ZERO else value
 
 
 @kernel(registers=80)
-def _turn_products(products, bias, tiles, y):
+def _turn_products(products, bias, relu, tiles, y):
     thread, size = cuda.grid(1), tiles.channels * tiles.count
     half = cuda.local.array(24, np.float32)
     if thread < size:
@@ -204,13 +211,13 @@ def _turn_products(products, bias, tiles, y):
             )
             if row + i < tiles.height:
                 at = corner + i * tiles.width
-                y[at] = four[0] + shift
+                y[at] = _cut_off(four[0] + shift, relu)
                 if column + 1 < tiles.width:
-                    y[at + 1] = four[1] + shift
+                    y[at + 1] = _cut_off(four[1] + shift, relu)
                 if column + 2 < tiles.width:
-                    y[at + 2] = four[2] + shift
+                    y[at + 2] = _cut_off(four[2] + shift, relu)
                 if column + 3 < tiles.width:
-                    y[at + 3] = four[3] + shift
+                    y[at + 3] = _cut_off(four[3] + shift, relu)
 
 
 def turn_sums(sums, dweight):

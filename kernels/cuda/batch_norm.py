@@ -14,15 +14,20 @@ import math
 import numpy as np
 
 from ._channels import channel_sums, first_of, next_of
-from ._cuda import WHOLE_BLOCK, cuda, kernel, launch, launch_blocks
+from ._cuda import WHOLE_BLOCK, cuda, device, kernel, launch, launch_blocks
 from ._index import unravel3
 from ._intrinsics import block_sum
 
 
 def batch_norm_forward(x, weight, bias, eps, mean, var, y):
     """Write mean and var, a block for each channel; then y, a thread for each y[n, c, s]."""
+    normalise(x, weight, bias, eps, False, mean, var, y)
+
+
+def normalise(x, weight, bias, eps, relu, mean, var, y):
+    """Do what `batch_norm_forward` does; with `relu`, write max(y, 0)."""
     launch_blocks(_statistics, mean.size, WHOLE_BLOCK, x, mean, var)
-    launch(_normalise, y.size, x, weight, bias, eps, mean, var, y)
+    launch(_normalise, y.size, x, weight, bias, eps, relu, mean, var, y)
 
 
 def batch_norm_update(mean, var, count, momentum, running_mean, running_var):
@@ -32,9 +37,17 @@ def batch_norm_update(mean, var, count, momentum, running_mean, running_var):
 
 def batch_norm_backward_input(dy, x, weight, mean, var, eps, dweight, dbias, dx):
     """Write dweight and dbias, a block for each channel; then dx, a thread for each x."""
-    batch_norm_backward_weight(dy, x, mean, var, eps, dweight)
-    batch_norm_backward_bias(dy, dbias)
-    launch(_backward_input, dx.size, dy, x, weight, mean, var, eps, dweight, dbias, dx)
+    gradients(dy, dy[:0], x, weight, mean, var, eps, dweight, dbias, dx)
+
+
+def gradients(dy, y, x, weight, mean, var, eps, dweight, dbias, dx):
+    """Do what `batch_norm_backward_input` does; dy counts where y > 0, or all of it if y is empty.
+
+    One walk through a channel serves both of its sums.
+    """
+    of_batch = (mean, var, eps, dweight, dbias)
+    launch_blocks(_backward_sums, dweight.size, WHOLE_BLOCK, dy, y, x, *of_batch)
+    launch(_backward_input, dx.size, dy, y, x, weight, *of_batch, dx)
 
 
 def batch_norm_backward_weight(dy, x, mean, var, eps, dweight):
@@ -69,12 +82,14 @@ def _statistics(x, mean, var):
 
 
 @kernel(double=True)
-def _normalise(x, weight, bias, eps, mean, var, y):
+def _normalise(x, weight, bias, eps, relu, mean, var, y):
     i = cuda.grid(1)
     if i < y.size:
         n, c, s = unravel3(i, y.shape)
         xhat = (x[n, c, s] - mean[c]) / math.sqrt(var[c] + eps)
-        y[n, c, s] = weight[c] * xhat + bias[c]
+        value = weight[c] * xhat + bias[c]
+        zero = np.float64(0)
+        y[n, c, s] = zero if relu and value <= zero else value
 
 
 @kernel(double=True)
@@ -86,15 +101,39 @@ def _update(mean, var, count, momentum, running_mean, running_var):
         running_var[c] = (1 - momentum) * running_var[c] + momentum * unbiased
 
 
+@device
+def _passed(dy, y, n, c, s):
+    """Return dy[n, c, s], or 0 where the unit behind was off; without a unit y is empty."""
+    zero = dy.dtype.type(0)
+    return zero if y.size > 0 and y[n, c, s] <= zero else dy[n, c, s]
+
+
 @kernel(double=True)
-def _backward_input(dy, x, weight, mean, var, eps, dweight, dbias, dx):
+def _backward_sums(dy, y, x, mean, var, eps, dweight, dbias):
+    c, thread, threads = cuda.blockIdx.x, cuda.threadIdx.x, cuda.blockDim.x
+    inverse = 1 / math.sqrt(var[c] + eps)
+    own_weight, own_bias = np.float64(0), np.float64(0)
+    n, s = first_of(thread, x.shape[2])
+    while n < x.shape[0]:
+        given = _passed(dy, y, n, c, s)
+        own_weight += given * ((x[n, c, s] - mean[c]) * inverse)
+        own_bias += given
+        n, s = next_of(n, s, threads, x.shape[2])
+    of_weight, of_bias = block_sum(own_weight), block_sum(own_bias)
+    if thread == 0:
+        dweight[c] = of_weight
+        dbias[c] = of_bias
+
+
+@kernel(double=True)
+def _backward_input(dy, y, x, weight, mean, var, eps, dweight, dbias, dx):
     i = cuda.grid(1)
     if i < dx.size:
         n, c, s = unravel3(i, dx.shape)
         count = dx.shape[0] * dx.shape[2]
         inverse = 1 / math.sqrt(var[c] + eps)
         xhat = (x[n, c, s] - mean[c]) * inverse
-        inner = dy[n, c, s] - dbias[c] / count - xhat * dweight[c] / count
+        inner = _passed(dy, y, n, c, s) - dbias[c] / count - xhat * dweight[c] / count
         dx[n, c, s] = weight[c] * inverse * inner
 
 

@@ -41,6 +41,7 @@ __all__ = [
     "conv2d_backward_input",
     "conv2d_backward_weight",
     "conv2d_forward",
+    "conv_relu2d_forward",
 ]
 
 
@@ -48,6 +49,20 @@ def conv2d_forward(
     x, weight, bias, stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups, y
 ):
     """Write y; a block owns filters of a group at positions of all pictures."""
+    geometry = (stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups)
+    _forward(x, weight, bias, geometry, False, y)
+
+
+def conv_relu2d_forward(
+    x, weight, bias, stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups, y
+):
+    """Write max(y, 0), as `conv2d_forward` owns it: no pass of its own."""
+    geometry = (stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups)
+    _forward(x, weight, bias, geometry, True, y)
+
+
+def _forward(x, weight, bias, geometry, relu, y):
+    stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups = geometry
     pictures, _, height, width = x.shape
     filters, channels, kernel_h, kernel_w = weight.shape
     out_h, out_w = y.shape[2:]
@@ -78,7 +93,7 @@ def conv2d_forward(
         out_start_h=0,
         out_start_w=0,
     )
-    _correlate(tile, x, weight, bias, constant(forward_taps, *table), places, groups, y)
+    _correlate(tile, x, weight, bias, relu, constant(forward_taps, *table), places, groups, y)
 
 
 def conv2d_backward_input(
@@ -127,7 +142,7 @@ def conv2d_backward_input(
                 out_start_h=phase_h,
                 out_start_w=phase_w,
             )
-            _correlate(tile, dy, weight, nothing, table, places, groups, dx)
+            _correlate(tile, dy, weight, nothing, False, table, places, groups, dx)
 
 
 def conv2d_backward_weight(
@@ -186,7 +201,7 @@ def conv2d_backward_bias(dy, dbias):
     channel_sums(dy.reshape(pictures, filters, out_h * out_w), dbias)
 
 
-def _correlate(tile, x, weight, bias, taps, places, groups, y):
+def _correlate(tile, x, weight, bias, relu, taps, places, groups, y):
     """Launch a block for each tile of y."""
     _tiles.need("implicit GEMM")
     launch_blocks(
@@ -196,6 +211,7 @@ def _correlate(tile, x, weight, bias, taps, places, groups, y):
         x.reshape(-1),
         weight.reshape(-1),
         bias,
+        relu,
         taps,
         places,
         y.reshape(-1),

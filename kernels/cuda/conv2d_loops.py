@@ -31,21 +31,16 @@ def conv2d_forward(
     x, weight, bias, stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups, y
 ):
     """Write y; a thread owns one y[n, co, oh, ow]."""
-    launch(
-        _forward,
-        y.size,
-        x,
-        weight,
-        bias,
-        stride_h,
-        stride_w,
-        pad_top,
-        pad_left,
-        dilation_h,
-        dilation_w,
-        groups,
-        y,
-    )
+    geometry = (stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups)
+    launch(_forward, y.size, x, weight, bias, *geometry, False, y)
+
+
+def conv_relu2d_forward(
+    x, weight, bias, stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups, y
+):
+    """Write max(y, 0); a thread owns one y[n, co, oh, ow]."""
+    geometry = (stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups)
+    launch(_forward, y.size, x, weight, bias, *geometry, True, y)
 
 
 def conv2d_backward_input(
@@ -95,7 +90,7 @@ def conv2d_backward_bias(dy, dbias):
 
 @kernel
 def _forward(
-    x, weight, bias, stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups, y
+    x, weight, bias, stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups, relu, y
 ):
     i = cuda.grid(1)
     if i < y.size:
@@ -112,6 +107,8 @@ def _forward(
                         iw = ow * stride_w - pad_left + kw * dilation_w
                         if 0 <= iw < width:
                             total += x[n, first + ci, ih, iw] * weight[co, ci, kh, kw]
+        if relu and total <= y.dtype.type(0):
+            total = y.dtype.type(0)
         y[n, co, oh, ow] = total
 
 

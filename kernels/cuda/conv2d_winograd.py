@@ -67,6 +67,7 @@ __all__ = [
     "conv2d_backward_input",
     "conv2d_backward_weight",
     "conv2d_forward",
+    "conv_relu2d_forward",
 ]
 
 ROOM = 1 << 28  # bytes of turned tiles, those of inputs and outputs together
@@ -77,8 +78,22 @@ def conv2d_forward(
     x, weight, bias, stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups, y
 ):
     """Write y; a block of a product owns filters at tiles, of one position."""
+    geometry = (stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups)
+    _forward(x, weight, bias, geometry, False, y)
+
+
+def conv_relu2d_forward(
+    x, weight, bias, stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups, y
+):
+    """Write max(y, 0): what turns the products back adds the bias and cuts off."""
+    geometry = (stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups)
+    _forward(x, weight, bias, geometry, True, y)
+
+
+def _forward(x, weight, bias, geometry, relu, y):
+    stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups = geometry
     _need(weight, stride_h, stride_w, dilation_h, dilation_w, groups)
-    _correlate(x, weight, False, bias, (-pad_top, -pad_left), y)
+    _correlate(x, weight, False, bias, relu, (-pad_top, -pad_left), y)
 
 
 def conv2d_backward_input(
@@ -87,7 +102,7 @@ def conv2d_backward_input(
     """Write dx; a block of a product owns channels at tiles of dx, of one position."""
     _need(weight, stride_h, stride_w, dilation_h, dilation_w, groups)
     nothing = weight.reshape(-1)[:0]
-    _correlate(dy, weight, True, nothing, (pad_top - 2, pad_left - 2), dx)
+    _correlate(dy, weight, True, nothing, False, (pad_top - 2, pad_left - 2), dx)
 
 
 def conv2d_backward_weight(
@@ -149,8 +164,8 @@ def _need(weight, stride_h, stride_w, dilation_h, dilation_w, groups):
         )
 
 
-def _correlate(x, weight, around, bias, corner, y):
-    """Write y = bias + x * weight, or x with the weights turned `around`.
+def _correlate(x, weight, around, bias, relu, corner, y):
+    """Write y = bias + x * weight, or x with the weights turned `around`; max(y, 0) with `relu`.
 
     The first tile of a picture begins at the pixel `corner` of x.
     """
@@ -177,7 +192,7 @@ def _correlate(x, weight, around, bias, corner, y):
             b_matrix=channels * count,
         )
         multiply(tile, False, (turned, inputs, turned[:0]), sizes, 1, products)
-        turn_products(products, bias, _tiles_of(y, y, first, count, (0, 0)), y)
+        turn_products(products, bias, relu, _tiles_of(y, y, first, count, (0, 0)), y)
 
 
 def _rooms(channels, filters, count):

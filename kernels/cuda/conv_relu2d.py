@@ -1,17 +1,19 @@
 """Convolution followed by a rectified linear unit, as in ``reference/conv_relu2d.py``.
 
-The kernels of ``conv2d.py`` and ``relu.py``, one behind the other; the unit works in place. Every
-output array is overwritten.
+Forward, the thread that owns a number of y writes 0 where it would be negative: the unit takes no
+launch and no pass over memory of its own. Backward, ``relu.py`` writes dz, which the kernels of
+``conv2d.py`` take. ``Conv2d``, which wants all three gradients, writes dz once and calls those
+itself. Every output array is overwritten.
 """
 
 from ._cuda import empty
 from .conv2d import (
+    choose,
     conv2d_backward_bias,
     conv2d_backward_input,
     conv2d_backward_weight,
-    conv2d_forward,
 )
-from .relu import relu_backward_input, relu_forward
+from .relu import relu_backward_input
 
 
 def conv_relu2d_forward(
@@ -29,8 +31,8 @@ def conv_relu2d_forward(
 ):
     """Write y = max(x * w + b, 0)."""
     geometry = (stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups)
-    conv2d_forward(x, weight, bias, *geometry, y)
-    relu_forward(y.reshape(-1), y.reshape(-1))
+    chosen = choose(x.dtype, weight.shape[0] // groups)
+    chosen.conv_relu2d_forward(x, weight, bias, *geometry, y)
 
 
 def _through_relu(dy, y):

@@ -85,13 +85,13 @@ class _BatchNorm(Normalisation):
 
     def fuses_relu(self) -> bool:
         """Return whether a `ReLU` that follows this layer can be computed in the same pass."""
-        return (
-            type(self) in (BatchNorm1d, BatchNorm2d) and self.training and self.device.name == "cpu"
-        )
+        ours = type(self) in (BatchNorm1d, BatchNorm2d)
+        return ours and self.training and self.device.name != "reference"
 
     def folds(self) -> bool:
         """Return whether a convolution before this layer can take it into its weights."""
-        return type(self) is BatchNorm2d and not self.training and self.track_running_stats
+        tracks = type(self) is BatchNorm2d and self.track_running_stats
+        return tracks and not self.training and self.device.name == "cpu"
 
     def as_affine(self) -> tuple[Any, Any]:
         """Return factors and shifts, float64: in evaluation the layer is factor * x + shift."""

@@ -302,13 +302,15 @@ class Conv2d(SlidingWindow):
 
     def fuses_relu(self) -> bool:
         """Return whether a `ReLU` that follows this layer can be computed in the same pass."""
-        return type(self) is Conv2d and self.device.name == "cpu" and self.algorithm == "auto"
+        if type(self) is not Conv2d or self.device.name == "reference":
+            return False
+        return hasattr(self._algorithm(), "conv_relu2d_forward")
 
     def _forward(self, x: Any) -> Any:
         return self._convolve(x, self._algorithm().conv2d_forward, False)
 
     def _forward_relu(self, x: Any) -> Any:
-        return self._convolve(x, self.kernels.conv_relu2d_forward, True)
+        return self._convolve(x, self._algorithm().conv_relu2d_forward, True)
 
     def forward_affine(self, x: Any, factor: Any, shift: Any, relu: bool) -> Any:
         """Return ``factor[c] * self.forward(x) + shift[c]``, if `relu` 0 where that is negative.
@@ -350,6 +352,10 @@ class Conv2d(SlidingWindow):
     def _backward_relu(self, dy: Any) -> Any:
         kernels = self.kernels
         y = self._saved[2]
+        if self.device.name == "cuda":  # no kernel there masks as it reads: once, not three times
+            dz = self.device.like(dy)
+            kernels.relu_backward_input(dy.reshape(-1), y.reshape(-1), dz.reshape(-1))
+            return self._backward(dz)
         nests = (
             kernels.conv_relu2d_backward_weight,
             kernels.conv_relu2d_backward_bias,
