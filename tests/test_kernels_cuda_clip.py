@@ -1,7 +1,6 @@
 """Gradients clipped on the GPU without the host's knowing their norm."""
 
 import math
-import sys
 
 import numpy as np
 import pytest
@@ -18,13 +17,9 @@ DEVICE = get_device("cuda")
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    """Let the simulator's threads be few and take turns often."""
+    """Let the simulator's threads be few."""
     if _cuda.SIMULATED:
         monkeypatch.setattr(_cuda, "THREADS_PER_BLOCK", 4)
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(5e-5)
-    yield
-    sys.setswitchinterval(before)
 
 
 def parameters(grads, device):

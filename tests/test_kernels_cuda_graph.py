@@ -6,7 +6,6 @@ the driver is asked to make a graph is shown with a driver that only notes its c
 """
 
 import re
-import sys
 import threading
 import types
 
@@ -56,13 +55,9 @@ DEVICE = get_device("cuda")
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    """Let the simulator's threads be few and take turns often."""
+    """Let the simulator's threads be few."""
     if _cuda.SIMULATED:
         monkeypatch.setattr(_cuda, "THREADS_PER_BLOCK", 8)
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(5e-5)
-    yield
-    sys.setswitchinterval(before)
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """A step of an optimizer over all its parameters: one launch, and the bits of one for each."""
 
 import gc
-import sys
 
 import numpy as np
 import pytest
@@ -28,13 +27,9 @@ DEVICE = get_device("cuda")
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    """Let the simulator's threads be few and take turns often."""
+    """Let the simulator's threads be few."""
     if _cuda.SIMULATED:
         monkeypatch.setattr(_cuda, "THREADS_PER_BLOCK", 4)
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(5e-5)
-    yield
-    sys.setswitchinterval(before)
 
 
 OPTIMIZERS = {
