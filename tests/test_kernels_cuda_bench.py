@@ -19,15 +19,6 @@ from numcnn.error_bounds import OPERATIONS
 from numcnn.kernels.cuda import _cuda, _peak, _tiles, conv2d_winograd
 
 
-@pytest.fixture(autouse=True)
-def quick_switches():
-    """Let the simulator's threads take turns often."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(5e-5)
-    yield
-    sys.setswitchinterval(before)
-
-
 def test_every_thread_does_all_its_multiply_adds():
     blocks, rounds = 2, 3
     operations, sums = _peak.multiply_add(blocks, rounds)

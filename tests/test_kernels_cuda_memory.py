@@ -33,15 +33,6 @@ from numcnn.evaluation import sent_ahead
 from numcnn.kernels.cuda import _cuda, _figures, _memory
 
 
-@pytest.fixture(autouse=True)
-def quick_switches():
-    """Let the simulator's threads take turns often: its barriers wait for every one of them."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(5e-5)
-    yield
-    sys.setswitchinterval(before)
-
-
 @pytest.fixture
 def pool():
     return _memory.Pool()
